@@ -1,0 +1,79 @@
+# Every command a developer or operator needs. `make` lists them.
+FUNCTIONS ?= build/functions
+ARCH      ?= arm64
+GO_FILES   = $(shell git ls-files '*.go')
+CDK        = infra/cli/node_modules/.bin/cdk
+ENGINE     = localstack/engine/node_modules/.package-lock.json
+STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.6.1
+
+export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION = 20
+
+.PHONY: help run test test-infra test-localstack lint vet demo bench generate build-functions synth diff deploy golden clean
+
+help: ## list the commands
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
+
+run: $(ENGINE) ## run everything on this machine (PORT, DATA_DIR, WELCOME_DELAY, LOG_LEVEL)
+	@echo 'Building …'
+	@go build -o bin/defter ./cmd/defter
+	@exec bin/defter
+
+test: $(ENGINE) demo/node_modules ## every test below the emulator's level
+	go test ./...
+	cd demo && npm test --silent
+
+test-infra: infra/cli/node_modules ## the CDK app: roles, goldens, cdk-nag
+	go test ./infra -count=1
+
+test-localstack: infra/cli/node_modules ## deploy on an AWS emulator, and tell the end-to-end story there
+	$(MAKE) build-functions ARCH=$$(go env GOARCH) FUNCTIONS=build/functions-$$(go env GOARCH)
+	go run ./localstack/ministack
+
+vet:
+	go vet ./... ./infra ./localstack/...
+
+lint: vet ## gofmt and staticcheck
+	@unformatted=$$(gofmt -l $(GO_FILES)); [ -z "$$unformatted" ] || { echo "gofmt: $$unformatted"; exit 1; }
+	go run $(STATICCHECK) ./...
+
+demo: demo/node_modules $(ENGINE) ## replay the CDNOW data through a published SDK and check every figure
+	@sh demo/demo.sh
+
+bench: $(ENGINE) ## cost, speed and size (BENCH=quick for a minute's worth)
+	go run ./bench
+
+generate: ## schemas, samples and the API description, from the Go types
+	go run ./cmd/generate
+
+build-functions: ## every Lambda, ready to deploy (ARCH=arm64|amd64)
+	rm -rf $(FUNCTIONS) && mkdir -p $(FUNCTIONS)/.bin
+	GOWORK=off CGO_ENABLED=0 GOOS=linux GOARCH=$(ARCH) go build -trimpath -buildvcs=false -tags lambda.norpc -ldflags "-s -w -buildid=" -o $(FUNCTIONS)/.bin/ ./functions/...
+	for f in $(FUNCTIONS)/.bin/*; do install -D $$f $(FUNCTIONS)/$$(basename $$f)/bootstrap; done; rm -r $(FUNCTIONS)/.bin
+
+synth: build-functions infra/cli/node_modules ## the CloudFormation templates, validated
+	$(CDK) synth -q
+
+diff: build-functions infra/cli/node_modules ## what a deployment would change
+	CDK_VALIDATION=false $(CDK) diff
+
+deploy: build-functions infra/cli/node_modules ## deploy into the AWS account of the environment
+	$(CDK) deploy --all
+
+golden: ## accept the templates as they are now
+	go test ./infra -run Golden -update
+
+clean: ## remove what was built; data stays
+	rm -rf bin build cdk.out
+
+$(ENGINE): localstack/engine/package-lock.json
+	@echo 'Fetching the DynamoDB engine …'
+	@npm ci --prefix localstack/engine --no-audit --no-fund --silent
+	@touch $@
+
+infra/cli/node_modules: infra/cli/package-lock.json
+	npm ci --prefix infra/cli --no-audit --no-fund --silent
+	@touch $@
+
+demo/node_modules: demo/package-lock.json
+	npm ci --prefix demo --no-audit --no-fund --silent
+	@touch $@

@@ -1,0 +1,9 @@
+// Command erase-customer is a Lambda function: erase a customer: destroy the data key, the lookups and the views, and certify it.
+package main
+
+import (
+	"defter/pkg/app"
+	"defter/pkg/cloud"
+)
+
+func main() { cloud.Run(app.EraseCustomer) }

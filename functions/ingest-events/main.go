@@ -1,0 +1,9 @@
+// Command ingest-events is a Lambda function: accept events from SDKs, as the Segment and RudderStack clients send them.
+package main
+
+import (
+	"defter/pkg/app"
+	"defter/pkg/cloud"
+)
+
+func main() { cloud.Run(app.IngestEvents) }

@@ -1,0 +1,9 @@
+// Command publish-events is a Lambda function: publish the events table's stream on the bus, without personal data.
+package main
+
+import (
+	"defter/pkg/app"
+	"defter/pkg/cloud"
+)
+
+func main() { cloud.Run(app.PublishEvents, cloud.Bus) }

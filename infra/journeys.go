@@ -1,0 +1,95 @@
+package main
+
+import (
+	"github.com/aws/aws-cdk-go/awscdk/v2"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awsiam"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awslambda"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awsstepfunctions"
+	"github.com/aws/constructs-go/constructs/v10"
+	"github.com/aws/jsii-runtime-go"
+
+	"defter/pkg/journey"
+	"defter/pkg/topology"
+)
+
+// journeys is the state machine every journey run waits in, and the channels its steps send on.
+type journeys struct {
+	machine *string // ARN
+}
+
+func newJourneys(p *Platform, api *api) *journeys {
+	stack := p.newStack("journeys", "Defter: journeys that wait, and the channels they send on")
+	publicURL := api.url
+	if p.PublicURL != "" {
+		publicURL = jsii.String(p.PublicURL)
+	}
+	// What is sent from here, where its links lead, and how long a journey waits.
+	settings := map[string]*string{
+		"DEFTER_EMAIL_FROM":    jsii.String(p.EmailFrom),
+		"DEFTER_PUBLIC_URL":    publicURL,
+		"DEFTER_WELCOME_DELAY": jsii.String(p.WelcomeDelay),
+	}
+
+	for _, row := range topology.Queues {
+		queue := newQueue(stack, p, row)
+		p.provide(row.Name, resource{
+			arns:        []*string{queue.QueueArn()},
+			environment: map[string]*string{"DEFTER_" + envName(row.Name) + "_QUEUE": queue.QueueUrl()},
+		})
+	}
+	for _, row := range functions(func(f topology.Function) bool { return f.Queue != nil }) {
+		queue := p.resource(row.Queue.Queue).arns[0]
+		function := newFunction(stack, p, row, []awsiam.PolicyStatement{
+			allow([]string{"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"}, queue),
+		}, settings)
+		awslambda.NewEventSourceMapping(stack, jsii.String(pascal(row.Name)+"Messages"), &awslambda.EventSourceMappingProps{
+			Target:                  function,
+			EventSourceArn:          queue,
+			BatchSize:               jsii.Number(row.Queue.BatchSize),
+			ReportBatchItemFailures: jsii.Bool(true),
+		})
+	}
+
+	j := &journeys{}
+	for _, row := range functions(func(f topology.Function) bool { return f.Task }) {
+		function := newFunction(stack, p, row, nil, settings)
+		if row.Name == topology.RunStep {
+			machine := newMachine(stack, p, function)
+			j.machine = machine.StateMachineArn()
+			p.provide(topology.Journeys, resource{
+				arns:        []*string{j.machine},
+				environment: map[string]*string{"DEFTER_JOURNEYS": j.machine},
+			})
+		}
+	}
+	return j
+}
+
+// newMachine makes the state machine. It is a standard one, because a run may wait for months and must do each step once.
+func newMachine(scope constructs.Construct, p *Platform, runStep awslambda.Function) awsstepfunctions.StateMachine {
+	role := awsiam.NewRole(scope, jsii.String("MachineRole"), &awsiam.RoleProps{
+		Description: jsii.String(p.Name(topology.Journeys)),
+		AssumedBy:   awsiam.NewServicePrincipal(jsii.String("states.amazonaws.com"), nil),
+		InlinePolicies: &map[string]awsiam.PolicyDocument{
+			"access": awsiam.NewPolicyDocument(&awsiam.PolicyDocumentProps{
+				Statements: &[]awsiam.PolicyStatement{allow([]string{"lambda:InvokeFunction"}, runStep.FunctionArn())},
+			}),
+		},
+	})
+	machine := awsstepfunctions.NewStateMachine(scope, jsii.String("Machine"), &awsstepfunctions.StateMachineProps{
+		StateMachineName: jsii.String(p.Name(topology.Journeys)),
+		StateMachineType: awsstepfunctions.StateMachineType_STANDARD,
+		DefinitionBody:   awsstepfunctions.DefinitionBody_FromString(jsii.String(journey.Machine(*runStep.FunctionArn()))),
+		Role:             role,
+		TracingEnabled:   jsii.Bool(true),
+		RemovalPolicy:    awscdk.RemovalPolicy_DESTROY,
+		Logs: &awsstepfunctions.LogOptions{
+			Destination:          newLogGroup(scope, "MachineLogs", "/aws/vendedlogs/states/"+p.Name(topology.Journeys)),
+			Level:                awsstepfunctions.LogLevel_ERROR,
+			IncludeExecutionData: jsii.Bool(false),
+		},
+	})
+	accept(role, "AwsSolutions-IAM5", "Delivering logs and traces are actions of the account: AWS lets no resource be named for them.")
+	accept(machine, "AwsSolutions-SF1", "Every step a journey takes is an event in the ledger; logging each transition as well would cost more than making it. Errors are logged.")
+	return machine
+}

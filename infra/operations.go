@@ -1,0 +1,177 @@
+package main
+
+import (
+	"github.com/aws/aws-cdk-go/awscdk/v2"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awscloudwatch"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awscloudwatchactions"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awsevents"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awssns"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awssnssubscriptions"
+	"github.com/aws/constructs-go/constructs/v10"
+	"github.com/aws/jsii-runtime-go"
+
+	"defter/pkg/topology"
+)
+
+// newOperations makes what keeps the system running while nobody looks: the schedules, the alarms and the dashboard.
+// It names functions and queues instead of referring to them, so that changing one never waits for this stack.
+func newOperations(p *Platform, api *api, journeys *journeys) {
+	stack := p.newStack("operations", "Defter: schedules, alarms and the dashboard")
+	for _, row := range functions(func(f topology.Function) bool { return f.Schedule != nil }) {
+		newSchedule(stack, p, row)
+	}
+	w := &watch{Platform: p, api: api, journeys: journeys}
+	newAlarms(stack, w)
+	newDashboard(stack, w)
+}
+
+// newSchedule calls a function every so many minutes.
+func newSchedule(stack awscdk.Stack, p *Platform, row topology.Function) {
+	awsevents.NewRule(stack, jsii.String(pascal(row.Name)+"Schedule"), &awsevents.RuleProps{
+		RuleName:    jsii.String(p.Name(row.Name)),
+		Description: jsii.String(row.Summary),
+		Schedule:    awsevents.Schedule_Rate(awscdk.Duration_Minutes(jsii.Number(row.Schedule.EveryMinutes))),
+		Targets:     &[]awsevents.IRuleTarget{newTarget(stack, p, row)},
+	})
+}
+
+// newAlarms tells the alarm topic of everything that does not heal by itself. Each alarm is on a level, not on single
+// events, and says when it is over.
+func newAlarms(stack awscdk.Stack, w *watch) {
+	scope := constructs.NewConstruct(stack, jsii.String("Alarms"))
+	topic := newAlarmTopic(scope, w.Platform)
+	action := awscloudwatchactions.NewSnsAction(topic)
+	alarm := func(name, description string, metric awscloudwatch.IMetric, above float64, periods int) {
+		alarm := awscloudwatch.NewAlarm(scope, jsii.String(pascal(name)), &awscloudwatch.AlarmProps{
+			AlarmName:          jsii.String(w.Name(name)),
+			AlarmDescription:   jsii.String(description),
+			Metric:             metric,
+			Threshold:          jsii.Number(above),
+			ComparisonOperator: awscloudwatch.ComparisonOperator_GREATER_THAN_THRESHOLD,
+			EvaluationPeriods:  jsii.Number(periods),
+			TreatMissingData:   awscloudwatch.TreatMissingData_NOT_BREACHING,
+		})
+		alarm.AddAlarmAction(action)
+		alarm.AddOkAction(action)
+	}
+
+	for _, name := range w.deadLetters() {
+		alarm(name+"-dead-letters", "Something of "+name+" could not be handled: look at it, then send it again or delete it.", w.depth(name+"-dead-letters"), 0, 1)
+	}
+	for _, row := range functions(func(f topology.Function) bool { return f.Stream != nil }) {
+		alarm(row.Name+"-behind", row.Name+" is more than a minute behind the event store.", w.iteratorAge(row.Name), 60_000, 3)
+	}
+	alarm("api-failing", "The API answers with 5xx: its functions fail, run out of time or are throttled.", w.ofAPI("5xx", "Sum"), 5, 2)
+
+	alarm("functions-failing", "Functions of this account keep failing: the dashboard shows which.", w.ofAllFunctions("Errors"), 5, 3)
+	alarm("functions-throttled", "Functions of this account keep being throttled: it runs at its limit of concurrent calls.", w.ofAllFunctions("Throttles"), 0, 3)
+	alarm("journeys-failed", "Runs of journeys ended in an error: their customers get no further message.", w.ofMachine("ExecutionsFailed"), 0, 1)
+	alarm("journeys-timed-out", "Runs of journeys ran out of time.", w.ofMachine("ExecutionsTimedOut"), 0, 1)
+}
+
+// newAlarmTopic makes the topic and tells alarmEmail, if there is one.
+func newAlarmTopic(scope constructs.Construct, p *Platform) awssns.Topic {
+	topic := awssns.NewTopic(scope, jsii.String("Topic"), &awssns.TopicProps{
+		TopicName: jsii.String(p.Name("alarms")), EnforceSSL: jsii.Bool(true),
+	})
+	if p.AlarmEmail != "" {
+		topic.AddSubscription(awssnssubscriptions.NewEmailSubscription(jsii.String(p.AlarmEmail), nil))
+	}
+	return topic
+}
+
+// newDashboard shows the way of an event from left to right and top to bottom: in, on, and out.
+func newDashboard(stack awscdk.Stack, w *watch) {
+	graph := func(title string, metrics ...awscloudwatch.IMetric) awscloudwatch.IWidget {
+		return awscloudwatch.NewGraphWidget(&awscloudwatch.GraphWidgetProps{
+			Title: jsii.String(title), Left: &metrics, Width: jsii.Number(8), Height: jsii.Number(6),
+		})
+	}
+	var ages, depths []awscloudwatch.IMetric
+	for _, row := range functions(func(f topology.Function) bool { return f.Stream != nil }) {
+		ages = append(ages, w.iteratorAge(row.Name))
+	}
+	for _, name := range w.deadLetters() {
+		depths = append(depths, w.depth(name+"-dead-letters"))
+	}
+	var waiting []awscloudwatch.IMetric
+	for _, queue := range topology.Queues {
+		waiting = append(waiting, w.depth(queue.Name))
+	}
+	var errors []awscloudwatch.IMetric
+	for _, row := range functions(func(f topology.Function) bool { return len(f.Routes) == 0 }) {
+		errors = append(errors, w.ofFunction("Errors", row.Name))
+	}
+	awscloudwatch.NewDashboard(stack, jsii.String("Dashboard"), &awscloudwatch.DashboardProps{
+		DashboardName: jsii.String(w.Name("overview")),
+		Widgets: &[]*[]awscloudwatch.IWidget{
+			{
+				graph("Requests", w.ofAPI("Count", "Sum"), w.ofAPI("4xx", "Sum"), w.ofAPI("5xx", "Sum")),
+				graph("Latency", w.ofAPI("Latency", "p50"), w.ofAPI("Latency", "p99")),
+				graph("Behind the event store (ms)", ages...),
+			},
+			{
+				graph("Errors in the background", errors...),
+				graph("Journeys", w.ofMachine("ExecutionsStarted"), w.ofMachine("ExecutionsSucceeded"), w.ofMachine("ExecutionsFailed")),
+				graph("Messages waiting", waiting...),
+			},
+			{graph("Dead letters", depths...)},
+		},
+	})
+}
+
+// watch knows the metrics of everything that runs, by name.
+type watch struct {
+	*Platform
+	api      *api
+	journeys *journeys
+}
+
+// deadLetters names whatever has a dead-letter queue: every queue, and every function that no one waits for.
+func (w *watch) deadLetters() []string {
+	var names []string
+	for _, row := range functions(func(f topology.Function) bool { return f.Stream != nil || f.Bus != nil || f.Schedule != nil }) {
+		names = append(names, row.Name)
+	}
+	for _, row := range topology.Queues {
+		names = append(names, row.Name)
+	}
+	return names
+}
+
+func (w *watch) depth(queue string) awscloudwatch.IMetric {
+	return newMetric("AWS/SQS", "ApproximateNumberOfMessagesVisible", "Maximum", map[string]*string{"QueueName": jsii.String(w.Name(queue))})
+}
+
+func (w *watch) iteratorAge(function string) awscloudwatch.IMetric {
+	return newMetric("AWS/Lambda", "IteratorAge", "Maximum", map[string]*string{"FunctionName": jsii.String(w.Name(function))})
+}
+
+func (w *watch) ofFunction(metric, function string) awscloudwatch.IMetric {
+	return newMetric("AWS/Lambda", metric, "Sum", map[string]*string{"FunctionName": jsii.String(w.Name(function))})
+}
+
+func (w *watch) ofAPI(metric, statistic string) awscloudwatch.IMetric {
+	return newMetric("AWS/ApiGateway", metric, statistic, map[string]*string{"ApiId": w.api.id})
+}
+
+func (w *watch) ofMachine(metric string) awscloudwatch.IMetric {
+	return newMetric("AWS/States", metric, "Sum", map[string]*string{"StateMachineArn": w.journeys.machine})
+}
+
+// ofAllFunctions is a metric that Lambda itself adds up over the account: one to pay for, whatever the number of
+// functions. A stage that matters has an account of its own.
+func (w *watch) ofAllFunctions(metric string) awscloudwatch.IMetric {
+	return newMetric("AWS/Lambda", metric, "Sum", nil)
+}
+
+// newMetric is a metric in periods of five minutes.
+func newMetric(namespace, name, statistic string, dimensions map[string]*string) awscloudwatch.IMetric {
+	return awscloudwatch.NewMetric(&awscloudwatch.MetricProps{
+		Namespace:     jsii.String(namespace),
+		MetricName:    jsii.String(name),
+		Statistic:     jsii.String(statistic),
+		DimensionsMap: &dimensions,
+		Period:        awscdk.Duration_Minutes(jsii.Number(5)),
+	})
+}

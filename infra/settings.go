@@ -1,0 +1,104 @@
+package main
+
+import (
+	"debug/elf"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/aws/constructs-go/constructs/v10"
+	"github.com/aws/jsii-runtime-go"
+
+	"defter/pkg/topology"
+)
+
+// Settings are what one deployment may choose. They come from the CDK context: cdk.json, or -c name=value.
+type Settings struct {
+	Stage         string // prefixes every name: defter-<stage>-…
+	Arch          string // arm64 or x86_64, of the functions
+	FunctionsDir  string // holds <function>/bootstrap
+	EmailFrom     string // the sender of every email
+	EmailIdentity string // the verified SES identity that allows EmailFrom: its domain unless said otherwise
+	PublicURL     string // the API as customers' links name it; "" for the API's own address
+	WelcomeDelay  string // a Go duration
+	AlarmEmail    string // who is told about alarms; "" for nobody
+	Ephemeral     bool   // a test's deployment: deleting it deletes its data
+}
+
+var (
+	stagePattern  = regexp.MustCompile(`^[a-z][a-z0-9-]{0,15}$`)
+	machineOfArch = map[string]elf.Machine{"arm64": elf.EM_AARCH64, "x86_64": elf.EM_X86_64}
+)
+
+// LoadSettings reads the context and reports everything that is wrong with it at once.
+func LoadSettings(node constructs.Node) (Settings, error) {
+	value := func(name, otherwise string) string {
+		if text := fmt.Sprint(node.TryGetContext(jsii.String(name))); text != "<nil>" && text != "" {
+			return text
+		}
+		return otherwise
+	}
+	s := Settings{
+		Stage:        value("stage", "prod"),
+		Arch:         value("arch", "arm64"),
+		FunctionsDir: value("functionsDir", "build/functions"),
+		EmailFrom:    value("emailFrom", ""),
+		PublicURL:    strings.TrimSuffix(value("publicUrl", ""), "/"),
+		WelcomeDelay: value("welcomeDelay", "24h"),
+		AlarmEmail:   value("alarmEmail", ""),
+		Ephemeral:    value("ephemeral", "false") == "true",
+	}
+	_, domain, isAddress := strings.Cut(s.EmailFrom, "@")
+	s.EmailIdentity = value("emailIdentity", domain)
+
+	var wrong []error
+	refuse := func(name, value, want string) {
+		wrong = append(wrong, fmt.Errorf("context %s=%q: want %s", name, value, want))
+	}
+	if !stagePattern.MatchString(s.Stage) {
+		refuse("stage", s.Stage, "up to 16 lower-case letters, digits and hyphens, a letter first")
+	}
+	if !isAddress {
+		refuse("emailFrom", s.EmailFrom, "an email address whose domain is verified in SES")
+	}
+	if u, err := url.Parse(s.PublicURL); s.PublicURL != "" && (err != nil || u.Scheme != "https" || u.Host == "") {
+		refuse("publicUrl", s.PublicURL, "an https URL")
+	}
+	if delay, err := time.ParseDuration(s.WelcomeDelay); err != nil || delay <= 0 {
+		refuse("welcomeDelay", s.WelcomeDelay, "a duration such as 24h")
+	}
+	if _, known := machineOfArch[s.Arch]; !known {
+		refuse("arch", s.Arch, "arm64 or x86_64")
+	} else {
+		for _, f := range topology.Functions {
+			if err := checkBootstrap(filepath.Join(s.FunctionsDir, f.Name, "bootstrap"), s.Arch); err != nil {
+				wrong = append(wrong, err)
+			}
+		}
+	}
+	return s, errors.Join(wrong...)
+}
+
+// checkBootstrap refuses a binary of the other architecture, which would deploy well and then fail at every call.
+func checkBootstrap(path, arch string) error {
+	if _, err := os.Stat(path); err != nil {
+		return fmt.Errorf("function not built: %w", err)
+	}
+	binary, err := elf.Open(path)
+	if err != nil {
+		return nil // not a binary: the templates do not depend on it
+	}
+	defer binary.Close()
+	if binary.Machine != machineOfArch[arch] {
+		return fmt.Errorf("%s is built for %s, not for %s", path, binary.Machine, arch)
+	}
+	return nil
+}
+
+// Name is the physical name of a resource of this deployment.
+func (s Settings) Name(name string) string { return "defter-" + s.Stage + "-" + name }

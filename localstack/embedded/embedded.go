@@ -1,0 +1,243 @@
+// Package embedded is the whole system in one process: every function of the topology behind the JSON that Lambda would
+// give it, on a real DynamoDB engine whose data is a file. The bus, the queues, the state machine and the schedules are
+// small durable stand-ins: what they have taken survives a restart, waits included. Three words: the clock can be moved
+// forward to see what a wait leads to; the mailbox is where emails land; the local table keeps what the stand-ins hold.
+package embedded
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"defter/events"
+	"defter/localstack/engine"
+	"defter/pkg/app"
+	"defter/pkg/catalog"
+	"defter/pkg/eventstore"
+	"defter/pkg/eventstore/dynamo"
+	"defter/pkg/ingest"
+	"defter/pkg/lambdaio"
+	"defter/pkg/meter"
+	"defter/pkg/privacy"
+	"defter/pkg/topology"
+	"defter/pkg/view"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodbstreams"
+	"github.com/google/uuid"
+)
+
+// The keys of the embedded run.
+const (
+	APIKey   = "dev-key"
+	WriteKey = "dev-write-key"
+)
+
+const (
+	localTable  = "local"
+	cachedHeads = 20_000
+	stopWithin  = 10 * time.Second
+)
+
+// Config says how to run.
+type Config struct {
+	Port         int    // of the API on 127.0.0.1; 0 picks a free one
+	DataDir      string // everything that is kept
+	WelcomeDelay time.Duration
+	Log          *slog.Logger // of the engine; nil drops
+}
+
+// System is a running system.
+type System struct {
+	App   *app.App
+	Meter *meter.Meter // of everything asked of DynamoDB
+	URL   string
+
+	config   Config
+	engine   *engine.Engine
+	client   meter.Client
+	streams  *dynamodbstreams.Client
+	local    view.Table
+	clock    *clock
+	handlers map[string]lambdaio.Handler
+	readers  []*reader
+	queues   []*queue
+	machine  *machine
+	bus      *bus
+	mailbox  mailbox
+	server   *http.Server
+	stop     context.CancelFunc
+	tasks    sync.WaitGroup
+}
+
+// Start starts the system and returns when it answers. Stop must be called afterwards.
+func Start(ctx context.Context, c Config) (s *System, err error) {
+	if err := os.MkdirAll(c.DataDir, 0o700); err != nil {
+		return nil, fmt.Errorf("data folder: %w", err)
+	}
+	s = &System{config: c, Meter: new(meter.Meter), mailbox: mailbox{filepath.Join(c.DataDir, "mailbox")}}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.Stop())
+		}
+	}()
+	listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", c.Port))
+	if err != nil {
+		return s, fmt.Errorf("port %d: %w", c.Port, err)
+	}
+	s.URL = fmt.Sprintf("http://localhost:%d", listener.Addr().(*net.TCPAddr).Port)
+	if s.engine, err = engine.Start(ctx, engine.Config{Dir: c.DataDir, Log: c.Log}); err != nil {
+		return s, errors.Join(err, listener.Close())
+	}
+	s.connect()
+	if err := s.createTables(ctx); err != nil {
+		return s, errors.Join(err, listener.Close())
+	}
+	if err := s.engine.IndexStreams(ctx); err != nil {
+		return s, errors.Join(err, listener.Close())
+	}
+	if err := s.build(ctx); err != nil {
+		return s, errors.Join(err, listener.Close())
+	}
+	running, stop := context.WithCancel(context.WithoutCancel(ctx))
+	s.stop = stop
+	s.server = &http.Server{Handler: s.routes(), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, IdleTimeout: 2 * time.Minute}
+	s.tasks.Go(func() { _ = s.server.Serve(listener) }) // ends with the server's Shutdown
+	for _, r := range s.readers {
+		s.tasks.Go(func() { r.run(running) })
+	}
+	for _, q := range s.queues {
+		s.tasks.Go(func() { q.run(running) })
+	}
+	s.tasks.Go(func() { s.machine.run(running) })
+	s.tasks.Go(func() { s.schedules(running) })
+	s.tasks.Go(func() { s.trim(running) })
+	return s, nil
+}
+
+// Died is closed when the engine ended by itself.
+func (s *System) Died() <-chan struct{} { return s.engine.Done() }
+
+// Stop ends the system: first the API, then what works in the background, then the engine. Nothing taken is lost.
+func (s *System) Stop() error {
+	ctx, cancel := context.WithTimeout(context.Background(), stopWithin)
+	defer cancel()
+	var errs []error
+	if s.server != nil {
+		errs = append(errs, s.server.Shutdown(ctx))
+	}
+	if s.stop != nil {
+		s.stop()
+	}
+	s.tasks.Wait()
+	if s.engine != nil {
+		errs = append(errs, s.engine.Stop(ctx))
+	}
+	return errors.Join(errs...)
+}
+
+func (s *System) connect() {
+	endpoint := s.engine.Endpoint()
+	transport := &http.Transport{MaxIdleConns: 256, MaxIdleConnsPerHost: 256, IdleConnTimeout: time.Minute, DisableCompression: true}
+	config := aws.Config{
+		Region: "us-east-1", Credentials: credentials.NewStaticCredentialsProvider("local", "local", ""),
+		HTTPClient: &http.Client{Transport: transport, Timeout: 30 * time.Second}, BaseEndpoint: &endpoint,
+	}
+	s.client = meter.Client{API: dynamodb.NewFromConfig(config), Total: s.Meter}
+	s.streams = dynamodbstreams.NewFromConfig(config)
+	s.local = view.Table{Client: dynamodb.NewFromConfig(config), Name: localTable}
+}
+
+func (s *System) createTables(ctx context.Context) error {
+	client := s.client.API.(*dynamodb.Client)
+	for _, table := range append([]topology.Table{{Name: localTable}}, topology.Tables...) {
+		in := &dynamodb.CreateTableInput{
+			TableName: &table.Name, BillingMode: types.BillingModePayPerRequest,
+			AttributeDefinitions: []types.AttributeDefinition{
+				{AttributeName: aws.String("pk"), AttributeType: types.ScalarAttributeTypeS}, {AttributeName: aws.String("sk"), AttributeType: types.ScalarAttributeTypeS},
+			},
+			KeySchema: []types.KeySchemaElement{{AttributeName: aws.String("pk"), KeyType: types.KeyTypeHash}, {AttributeName: aws.String("sk"), KeyType: types.KeyTypeRange}},
+		}
+		if table.Stream {
+			in.StreamSpecification = &types.StreamSpecification{StreamEnabled: aws.Bool(true), StreamViewType: types.StreamViewTypeNewImage}
+		}
+		_, err := client.CreateTable(ctx, in)
+		if _, exists := errors.AsType[*types.ResourceInUseException](err); err != nil && !exists {
+			return fmt.Errorf("create table %s: %w", table.Name, err)
+		}
+	}
+	return nil
+}
+
+// build makes the app, its handlers and what calls them.
+func (s *System) build(ctx context.Context) error {
+	master, err := privacy.OpenKeyFile(filepath.Join(s.config.DataDir, "master.key"))
+	if err != nil {
+		return err
+	}
+	if s.clock, err = openClock(ctx, s.local); err != nil {
+		return err
+	}
+	keyring := privacy.NewKeyring(s.client, topology.Keys, master, s.clock.Now)
+	log := &eventstore.Log{
+		Store: dynamo.New(s.client, topology.Events, s.clock.Now), Catalog: catalog.New(), Vault: keyring,
+		Now: s.clock.Now, NewID: newID, Validate: events.Validate, Cache: eventstore.NewCache(cachedHeads),
+	}
+	s.App = &app.App{
+		Log: log, Views: &view.Views{Table: view.Table{Client: s.client, Name: topology.Views}, Log: log}, Keyring: keyring,
+		Access: access{}, Email: s.mailbox.provider(s.clock.Now), Now: s.clock.Now, NewID: newID,
+		Settings: app.Settings{EmailFrom: "Defter <hello@defter.example>", PublicURL: s.URL, WelcomeDelay: s.config.WelcomeDelay},
+	}
+	if s.App.Settings.WelcomeDelay == 0 {
+		s.App.Settings.WelcomeDelay = 24 * time.Hour
+	}
+	s.handlers = map[string]lambdaio.Handler{}
+	for name, build := range functions {
+		s.handlers[name] = build(s.App)
+	}
+	s.bus = &bus{system: s}
+	s.App.Bus = s.bus
+	for _, q := range topology.Queues {
+		s.queues = append(s.queues, newQueue(s, q))
+	}
+	s.App.Emails = s.queues[0]
+	if s.machine, err = newMachine(s); err != nil {
+		return err
+	}
+	s.App.Journeys = s.machine
+	for _, f := range topology.Functions {
+		if f.Stream == nil {
+			continue
+		}
+		r, err := newReader(ctx, s, f)
+		if err != nil {
+			return err
+		}
+		s.readers = append(s.readers, r)
+	}
+	return nil
+}
+
+// newID makes a UUIDv7.
+func newID() string { return uuid.Must(uuid.NewV7()).String() }
+
+// access knows the two keys of the embedded run.
+type access struct{}
+
+func (access) APIKey(_ context.Context, presented string) (string, bool, error) {
+	return "dev", presented == APIKey, nil
+}
+
+func (access) WriteKey(_ context.Context, presented string) (ingest.Source, bool, error) {
+	return ingest.Source{ID: "dev", Trusted: true}, presented == WriteKey, nil
+}

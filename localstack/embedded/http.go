@@ -1,0 +1,228 @@
+package embedded
+
+import (
+	"context"
+	_ "embed"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"html/template"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"defter/pkg/fault"
+	"defter/pkg/lambdaio"
+	"defter/pkg/topology"
+
+	"github.com/aws/aws-lambda-go/events"
+)
+
+// maxRequest is what API Gateway lets through.
+const maxRequest = 10 << 20
+
+// routes is the API: every route of the topology, and what only the embedded run has.
+func (s *System) routes() http.Handler {
+	mux := http.NewServeMux()
+	for _, f := range topology.Functions {
+		for _, route := range f.Routes {
+			mux.Handle(route.Method+" "+route.Path, s.gateway(route, s.handlers[f.Name]))
+		}
+	}
+	mux.HandleFunc("POST /_local/clock", s.open(s.advanceClock))
+	mux.HandleFunc("GET /_local/clock", s.open(s.showClock))
+	mux.HandleFunc("GET /_local/mailbox", s.open(s.showMailbox))
+	mux.HandleFunc("GET /_local/stats", s.open(s.showStats))
+	mux.HandleFunc("POST /_local/rebuild", s.open(s.rebuild))
+	mux.HandleFunc("GET /_local/mails", s.mailPage)
+	mux.HandleFunc("GET /{$}", s.homePage)
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		status, detail := http.StatusNotFound, "there is no such route"
+		for _, method := range []string{"GET", "POST", "PUT", "PATCH", "DELETE"} {
+			other := r.Clone(r.Context())
+			other.Method = method
+			if _, pattern := mux.Handler(other); pattern != "/" && method != r.Method {
+				status, detail = http.StatusMethodNotAllowed, "this route does not answer "+r.Method
+				w.Header().Add("Allow", method)
+			}
+		}
+		writeJSON(w, status, "application/problem+json", lambdaio.Problem{
+			Type: "urn:defter:problem:no-route", Title: http.StatusText(status), Status: status, Detail: detail,
+		})
+	})
+	return mux
+}
+
+// gateway is API Gateway's HTTP API: it turns a request into the function's event, and the function's answer back.
+func (s *System) gateway(route topology.Route, handler lambdaio.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRequest))
+		if err != nil {
+			problem(w, r.Context(), fault.New(fault.Invalid, "too-large", "the body has more than %d bytes", maxRequest))
+			return
+		}
+		in := events.APIGatewayV2HTTPRequest{
+			Version: "2.0", RouteKey: route.Method + " " + route.Path, RawPath: r.URL.Path, RawQueryString: r.URL.RawQuery,
+			Headers: make(map[string]string, len(r.Header)+1), PathParameters: map[string]string{},
+			RequestContext: events.APIGatewayV2HTTPRequestContext{
+				RequestID: newID(), RouteKey: route.Method + " " + route.Path, Stage: "$default",
+				HTTP: events.APIGatewayV2HTTPRequestContextHTTPDescription{Method: r.Method, Path: r.URL.Path, Protocol: r.Proto, UserAgent: r.UserAgent()},
+			},
+		}
+		in.RequestContext.HTTP.SourceIP, _, _ = net.SplitHostPort(r.RemoteAddr)
+		for name, values := range r.Header {
+			in.Headers[strings.ToLower(name)] = strings.Join(values, ",")
+		}
+		for _, part := range strings.Split(route.Path, "/") {
+			if name, ok := strings.CutPrefix(part, "{"); ok {
+				name = strings.TrimSuffix(name, "}")
+				in.PathParameters[name] = r.PathValue(name)
+			}
+		}
+		in.Body = string(body)
+		if !utf8.Valid(body) {
+			in.Body, in.IsBase64Encoded = base64.StdEncoding.EncodeToString(body), true
+		}
+		payload, err := json.Marshal(in)
+		if err != nil {
+			problem(w, r.Context(), err)
+			return
+		}
+		answer, err := handler.Invoke(r.Context(), payload)
+		var out events.APIGatewayV2HTTPResponse
+		if err == nil {
+			err = json.Unmarshal(answer, &out)
+		}
+		if err != nil {
+			problem(w, r.Context(), err)
+			return
+		}
+		for name, value := range out.Headers {
+			w.Header().Set(name, value)
+		}
+		w.WriteHeader(out.StatusCode)
+		_, _ = io.WriteString(w, out.Body) // the client is gone: nobody is left to tell
+	})
+}
+
+func problem(w http.ResponseWriter, ctx context.Context, err error) {
+	p := lambdaio.Problem{Type: "urn:defter:problem:internal", Title: string(fault.Internal), Status: 500}
+	if e, ok := errors.AsType[*fault.Error](err); ok {
+		p = lambdaio.Problem{Type: "urn:defter:problem:" + e.Slug, Title: string(e.Kind), Status: 400, Detail: e.Detail}
+		switch {
+		case e.Slug == "too-large":
+			p.Status = 413
+		case e.Kind == fault.Unauthorized:
+			p.Status = 401
+		}
+	} else {
+		slog.ErrorContext(ctx, "request failed", "error", err)
+	}
+	writeJSON(w, p.Status, "application/problem+json", p)
+}
+
+func writeJSON(w http.ResponseWriter, status int, contentType string, body any) {
+	data, err := json.Marshal(body)
+	if err != nil {
+		slog.Error("encode answer", "error", err)
+		status = 500
+	}
+	w.Header().Set("Content-Type", contentType)
+	w.WriteHeader(status)
+	_, _ = w.Write(data) // the client is gone: nobody is left to tell
+}
+
+type answer func(ctx context.Context, r *http.Request) (any, error)
+
+// open answers a route of the embedded run. It asks nobody who they are: the server listens on this machine only.
+func (s *System) open(answer answer) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		body, err := answer(r.Context(), r)
+		if err != nil {
+			problem(w, r.Context(), err)
+			return
+		}
+		writeJSON(w, 200, "application/json", body)
+	}
+}
+
+func (s *System) showClock(context.Context, *http.Request) (any, error) {
+	return map[string]any{"now": s.clock.Now().UTC().Format(time.RFC3339)}, nil
+}
+
+// advanceClock moves the clock forward, {"advance": "25h"}, and runs what has become due.
+func (s *System) advanceClock(ctx context.Context, r *http.Request) (any, error) {
+	var in struct {
+		Advance string `json:"advance"`
+	}
+	d := json.NewDecoder(io.LimitReader(r.Body, 1024))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&in); err != nil {
+		return nil, fault.New(fault.Invalid, "invalid-json", `send {"advance": "25h"}`)
+	}
+	by, err := time.ParseDuration(in.Advance)
+	if err != nil || by <= 0 || by > maxAdvance {
+		return nil, fault.New(fault.Invalid, "invalid-duration", "advance must be a positive duration of at most ten years, such as 25h")
+	}
+	if err := s.clock.Advance(ctx, by); err != nil {
+		return nil, err
+	}
+	return s.showClock(ctx, r)
+}
+
+func (s *System) showMailbox(context.Context, *http.Request) (any, error) {
+	mails, err := s.mailbox.list()
+	return map[string]any{"messages": mails}, err
+}
+
+//go:embed pages.html
+var pagesSource string
+
+var pages = template.Must(template.New("pages").Parse(pagesSource))
+
+func (s *System) mailPage(w http.ResponseWriter, r *http.Request) {
+	mails, err := s.mailbox.list()
+	if err != nil {
+		problem(w, r.Context(), err)
+		return
+	}
+	s.page(w, r, "mails", mails)
+}
+
+func (s *System) homePage(w http.ResponseWriter, r *http.Request) {
+	s.page(w, r, "home", topology.Functions)
+}
+
+func (s *System) page(w http.ResponseWriter, r *http.Request, name string, data any) {
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; frame-src 'self'; img-src data:")
+	if err := pages.ExecuteTemplate(w, name, data); err != nil {
+		slog.ErrorContext(r.Context(), "show page", "error", err)
+	}
+}
+
+// schedules calls the functions that run by the clock: when it starts, when the clock is moved, and as often as they say.
+func (s *System) schedules(ctx context.Context) {
+	for {
+		shortest := time.Hour
+		for _, f := range topology.Functions {
+			if f.Schedule == nil {
+				continue
+			}
+			shortest = min(shortest, time.Duration(f.Schedule.EveryMinutes)*time.Minute)
+			if _, err := s.handlers[f.Name].Invoke(ctx, []byte("{}")); err != nil && ctx.Err() == nil {
+				slog.WarnContext(ctx, "scheduled function failed", "function", f.Name, "error", err)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.clock.Moved():
+		case <-time.After(shortest):
+		}
+	}
+}

@@ -1,0 +1,140 @@
+package embedded
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// Main runs the system until it is interrupted. It reads PORT, DATA_DIR, WELCOME_DELAY and LOG_LEVEL from the
+// environment.
+func Main(ctx context.Context, out io.Writer) error {
+	began := time.Now()
+	config, level, err := environment()
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(config.DataDir, 0o700); err != nil {
+		return fmt.Errorf("data folder: %w", err)
+	}
+	logs := &logFile{path: filepath.Join(config.DataDir, "defter.log")}
+	defer logs.close()
+	slog.SetDefault(slog.New(slog.NewJSONHandler(logs, &slog.HandlerOptions{Level: level})))
+	config.Log = slog.Default()
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	system, err := Start(ctx, config)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out, banner, system.URL, time.Since(began).Seconds(), config.DataDir)
+	select {
+	case <-ctx.Done():
+		stop() // a second ctrl-C ends at once
+		fmt.Fprintln(out, "\nStopping …")
+	case <-system.Died():
+		err = errors.New("the DynamoDB engine ended by itself; see the log")
+	}
+	if err := errors.Join(err, system.Stop()); err != nil {
+		return err
+	}
+	fmt.Fprintln(out, "Stopped. Everything is kept; run it again to go on.")
+	return nil
+}
+
+const banner = `
+Defter runs on %[1]s (ready after %.1[2]f s, data in %[3]s)
+
+  API description   %[1]s/openapi.json
+  Mailbox           %[1]s/_local/mails
+
+Try it:
+
+  curl -s %[1]s/v1/customers -H 'Authorization: Bearer dev-key' -d '{"email":"ada@example.com","firstName":"Ada","marketingConsent":true,"termsAccepted":true}'
+  curl -s '%[1]s/v1/customers?email=ada@example.com' -H 'Authorization: Bearer dev-key'
+  curl -s %[1]s/_local/clock -d '{"advance":"25h"}' && sleep 1 && curl -s %[1]s/_local/mailbox
+
+Ctrl-C stops it.
+`
+
+func environment() (Config, slog.Level, error) {
+	c := Config{Port: 8080, DataDir: "data"}
+	level := slog.LevelInfo
+	var errs []error
+	if raw := os.Getenv("PORT"); raw != "" {
+		port, err := strconv.Atoi(raw)
+		if err != nil || port < 0 || port > 65535 {
+			errs = append(errs, fmt.Errorf("PORT is %q, must be a number up to 65535", raw))
+		}
+		c.Port = port
+	}
+	if raw := os.Getenv("DATA_DIR"); raw != "" {
+		c.DataDir = raw
+	}
+	if raw := os.Getenv("WELCOME_DELAY"); raw != "" {
+		delay, err := time.ParseDuration(raw)
+		if err != nil || delay <= 0 {
+			errs = append(errs, fmt.Errorf("WELCOME_DELAY is %q, must be a positive duration such as 24h", raw))
+		}
+		c.WelcomeDelay = delay
+	}
+	if raw := os.Getenv("LOG_LEVEL"); raw != "" {
+		if err := level.UnmarshalText([]byte(raw)); err != nil {
+			errs = append(errs, fmt.Errorf("LOG_LEVEL is %q, must be debug, info, warn or error", raw))
+		}
+	}
+	return c, level, errors.Join(errs...)
+}
+
+// maxLog is how large the log may grow before it is put aside; one older file is kept.
+const maxLog = 64 << 20
+
+// logFile is a log that does not grow for ever.
+type logFile struct {
+	path string
+	mu   sync.Mutex
+	file *os.File
+	size int64
+}
+
+func (l *logFile) Write(line []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.file != nil && l.size > maxLog {
+		if err := errors.Join(l.file.Close(), os.Rename(l.path, l.path+".1")); err != nil {
+			return 0, err
+		}
+		l.file = nil
+	}
+	if l.file == nil {
+		file, err := os.OpenFile(l.path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+		if err != nil {
+			return 0, err
+		}
+		info, err := file.Stat()
+		if err != nil {
+			return 0, errors.Join(err, file.Close())
+		}
+		l.file, l.size = file, info.Size()
+	}
+	n, err := l.file.Write(line)
+	l.size += int64(n)
+	return n, err
+}
+
+func (l *logFile) close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.file != nil {
+		_ = l.file.Close() // every line is written already
+	}
+}

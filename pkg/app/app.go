@@ -1,0 +1,344 @@
+// Package app holds the handlers: what each function does, between the edge's JSON and the domains' rules. Three words: a
+// call is one API request with who made it; a command appends to one customer's stream; a reaction answers an event
+// with a side effect, at most once.
+package app
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"strings"
+	"time"
+
+	"defter/pkg/customer"
+	"defter/pkg/eventstore"
+	"defter/pkg/fault"
+	"defter/pkg/ingest"
+	"defter/pkg/lambdaio"
+	"defter/pkg/privacy"
+	"defter/pkg/record"
+	"defter/pkg/view"
+)
+
+// Limits of the API.
+const (
+	maxBody           = 128 << 10 // bytes of a command's body
+	maxIdempotencyKey = 255
+	idempotencyFor    = 24 * time.Hour
+	verifyWithin      = 7 * 24 * time.Hour
+	defaultLimit      = 50
+	maxLimit          = 500
+)
+
+// App is everything a handler needs. A function sets what its row of the topology lets it touch.
+type App struct {
+	Log      *eventstore.Log
+	Views    *view.Views
+	Keyring  *privacy.Keyring
+	Access   Access
+	Bus      Bus
+	Emails   Queue
+	Journeys Starter
+	Email    Provider
+	Settings Settings
+	Now      func() time.Time
+	NewID    func() string
+}
+
+// Settings are the deployment's.
+type Settings struct {
+	EmailFrom    string
+	PublicURL    string        // where links in messages lead
+	WelcomeDelay time.Duration // between the two mails of the welcome journey
+}
+
+// Access knows the keys that callers present.
+type Access interface {
+	// APIKey returns the id of an API key; ok is false for one that is not known.
+	APIKey(ctx context.Context, presented string) (id string, ok bool, err error)
+	// WriteKey returns the source that a write key belongs to.
+	WriteKey(ctx context.Context, presented string) (s ingest.Source, ok bool, err error)
+}
+
+// Bus takes events to be published.
+type Bus interface {
+	// Publish returns the indexes of the entries that were not taken.
+	Publish(ctx context.Context, entries []Entry) (failed []int, err error)
+}
+
+// Entry is one event for the bus: its type, and itself as JSON.
+type Entry struct {
+	Type   string
+	Detail []byte
+	At     time.Time
+}
+
+// Queue takes messages to be worked on later, at least once.
+type Queue interface {
+	Send(ctx context.Context, body []byte) error
+}
+
+// Starter starts executions of the journeys' state machine. A name that was started before is not started again.
+type Starter interface {
+	Start(ctx context.Context, name string, input []byte) error
+}
+
+// Call is an API request of a known caller.
+type Call struct {
+	lambdaio.Request
+	Actor string // "api:<key id>"
+	key   string // of the idempotency claim, "" for none
+	hash  string // of what was asked
+}
+
+// answerOf is what an idempotency claim keeps: enough to give the same answer again, and nothing personal.
+type answerOf struct {
+	Hash    string `json:"hash"`
+	Stream  string `json:"stream,omitempty"`
+	Version int64  `json:"version,omitempty"`
+	Status  int    `json:"status"`
+}
+
+// API makes a function that answers one route for callers with an API key. repeat gives the answer again of a call that
+// was made before with the same idempotency key; it is nil for queries.
+func (a *App) API(answer func(*App, context.Context, *Call) (lambdaio.Response, error), repeat func(a *App, ctx context.Context, c *Call, stream string, version int64, status int) (lambdaio.Response, error)) lambdaio.Handler {
+	return lambdaio.HTTP(func(ctx context.Context, r lambdaio.Request) (lambdaio.Response, error) {
+		c := &Call{Request: r}
+		if err := a.authenticate(ctx, c); err != nil {
+			return lambdaio.Response{}, err
+		}
+		if len(r.Body) > maxBody {
+			return lambdaio.Response{}, fault.New(fault.Invalid, "too-large", "the body has %d bytes, at most %d", len(r.Body), maxBody)
+		}
+		if repeat == nil || r.Header["idempotency-key"] == "" {
+			return answer(a, ctx, c)
+		}
+		return a.once(ctx, c, answer, repeat)
+	})
+}
+
+func (a *App) authenticate(ctx context.Context, c *Call) error {
+	scheme, token, _ := strings.Cut(c.Header["authorization"], " ")
+	if !strings.EqualFold(scheme, "Bearer") || token == "" {
+		return fault.New(fault.Unauthorized, "unauthorized", "send an API key as Authorization: Bearer")
+	}
+	id, ok, err := a.Access.APIKey(ctx, strings.TrimSpace(token))
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return fault.New(fault.Unauthorized, "unauthorized", "the API key is not known")
+	}
+	c.Actor = "api:" + id
+	return nil
+}
+
+// once answers a call with an idempotency key: the same key and request get the same answer, another request a conflict.
+func (a *App) once(ctx context.Context, c *Call, answer func(*App, context.Context, *Call) (lambdaio.Response, error), repeat func(a *App, ctx context.Context, c *Call, stream string, version int64, status int) (lambdaio.Response, error)) (lambdaio.Response, error) {
+	if err := c.idempotent(c.Actor); err != nil {
+		return lambdaio.Response{}, err
+	}
+	for range 2 {
+		held, ok, err := a.Log.Store.Claimed(ctx, c.key)
+		if err != nil {
+			return lambdaio.Response{}, err
+		}
+		if ok {
+			var before answerOf
+			if err := json.Unmarshal(held.Value, &before); err != nil {
+				return lambdaio.Response{}, err
+			}
+			if before.Hash != c.hash {
+				return lambdaio.Response{}, fault.New(fault.Conflict, "idempotency-key-reused", "this Idempotency-Key was used for another request")
+			}
+			return repeat(a, ctx, c, before.Stream, before.Version, before.Status)
+		}
+		response, err := answer(a, ctx, c)
+		if taken, ok := errors.AsType[*eventstore.TakenError](err); ok && taken.Key == c.key {
+			continue // the same request was made twice at once: answer as the other one did
+		}
+		return response, err
+	}
+	return lambdaio.Response{}, fault.New(fault.Conflict, "idempotency-key-in-use", "a request with this Idempotency-Key is under way")
+}
+
+func (c *Call) idempotent(scope string) error {
+	key := c.Header["idempotency-key"]
+	if len(key) > maxIdempotencyKey {
+		return fault.New(fault.Invalid, "invalid-idempotency-key", "Idempotency-Key has at most %d bytes", maxIdempotencyKey)
+	}
+	c.key = "KEY#" + digest(scope, key)
+	c.hash = digest(c.Route, c.Path, string(c.Body))
+	return nil
+}
+
+// claim is the idempotency claim of a call that was answered with the stream at a version; nothing without a key.
+func (a *App) claim(c *Call, stream string, version int64, status int) ([]eventstore.Claim, error) {
+	if c.key == "" {
+		return nil, nil
+	}
+	value, err := json.Marshal(answerOf{c.hash, stream, version, status})
+	if err != nil {
+		return nil, err
+	}
+	return []eventstore.Claim{{Key: c.key, Owner: a.NewID(), Value: value, ExpiresAt: a.Now().Add(idempotencyFor)}}, nil
+}
+
+// command loads a customer's record, decides and appends, with the call's idempotency claim. It returns the record after.
+func (a *App) command(ctx context.Context, c *Call, stream string, status int, decide func(record.State) ([]any, []eventstore.Claim, error)) (record.State, int64, error) {
+	head, appended, err := a.Log.Handle(ctx, eventstore.Command{
+		Stream: stream, Folds: []eventstore.AnyFold{record.Fold},
+		Meta: eventstore.Meta{Actor: c.Actor, Source: "api", CorrelationID: correlation(c)},
+		Decide: func(h *eventstore.Head) (eventstore.Decision, error) {
+			data, claims, err := decide(record.Fold.Of(h))
+			return eventstore.Decision{
+				Events: eventstore.Happened(data...), Claims: claims,
+				Answer: func(next *eventstore.Head) ([]eventstore.Claim, error) {
+					return a.claim(c, stream, next.Version, status)
+				},
+			}, err
+		},
+	})
+	if err != nil {
+		return record.State{}, 0, err
+	}
+	if appended == 0 { // nothing to do, which is an answer to be kept too
+		claims, err := a.claim(c, stream, head.Version, status)
+		if err != nil {
+			return record.State{}, 0, err
+		}
+		for _, claim := range claims {
+			if err := a.Log.Store.Claim(ctx, claim); err != nil {
+				return record.State{}, 0, err
+			}
+		}
+	}
+	return record.Fold.Of(head), head.Version, nil
+}
+
+// emailKey is the claim on an email address.
+func (a *App) emailKey(ctx context.Context, email string) (string, error) {
+	hash, err := a.Keyring.Lookup(ctx, "email", email)
+	return "UNIQUE#email#" + hash, err
+}
+
+// emailClaims take the address that the events give the customer, and release the one it replaces.
+func (a *App) emailClaims(ctx context.Context, stream string, events []any) ([]eventstore.Claim, error) {
+	var claims []eventstore.Claim
+	add := func(email string, release bool) error {
+		if email == "" {
+			return nil
+		}
+		key, err := a.emailKey(ctx, email)
+		claims = append(claims, eventstore.Claim{Key: key, Owner: stream, Release: release})
+		return err
+	}
+	for _, event := range events {
+		switch e := event.(type) {
+		case customer.Created:
+			if err := add(e.Email, false); err != nil {
+				return nil, err
+			}
+		case customer.EmailUpdated:
+			if err := errors.Join(add(e.OldEmail, true), add(e.NewEmail, false)); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return claims, nil
+}
+
+// emailTaken tells a claim on an address that somebody else has.
+func emailTaken(err error) bool {
+	taken, ok := errors.AsType[*eventstore.TakenError](err)
+	return ok && strings.HasPrefix(taken.Key, "UNIQUE#email#")
+}
+
+// customerID is the id in the path, as the stream knows it.
+func (a *App) customerID(ctx context.Context, c *Call) (string, error) {
+	raw := c.Params["id"]
+	if raw == "" || len(raw) > ingest.MaxID || ingest.CleanText([]byte(raw)) != nil || strings.ContainsFunc(raw, func(r rune) bool { return r < 0x20 || r == 0x7f }) {
+		return "", fault.New(fault.Invalid, "invalid-id", "the customer id must have 1 to %d bytes of text", ingest.MaxID)
+	}
+	id, _, err := a.resolve(ctx, raw)
+	return id, err
+}
+
+// resolve turns an id that a client uses into the id of a stream. One that could identify a person, such as an email
+// address or a telephone number, is replaced by a keyed hash: stream names cannot be erased.
+func (a *App) resolve(ctx context.Context, raw string) (id string, hidden bool, err error) {
+	if opaque(raw) {
+		return raw, false, nil
+	}
+	hash, err := a.Keyring.Lookup(ctx, "id", raw)
+	return "h_" + hash, true, err
+}
+
+// opaque says whether an id tells nothing about a person: up to 100 letters, digits and ._:- that are not just a long
+// number, which could be a telephone or identity number.
+func opaque(raw string) bool {
+	digits := 0
+	for _, r := range raw {
+		switch {
+		case r >= '0' && r <= '9':
+			digits++
+		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r == '_', r == ':':
+		case r == '-', r == '.':
+			digits++ // as they stand in telephone numbers
+		default:
+			return false
+		}
+	}
+	return len(raw) <= 100 && (digits < len(raw) || digits < 9)
+}
+
+// decode reads a call's JSON body strictly into in.
+func decode(c *Call, in any) error {
+	if err := ingest.CleanText(c.Body); err != nil {
+		return fault.New(fault.Invalid, "invalid-text", "%s", err)
+	}
+	body := strings.TrimSpace(string(c.Body))
+	if body == "" {
+		body = "{}"
+	}
+	if !strings.HasPrefix(body, "{") {
+		return fault.New(fault.Invalid, "invalid-json", "the body must be a JSON object")
+	}
+	d := json.NewDecoder(strings.NewReader(body))
+	d.DisallowUnknownFields()
+	if err := d.Decode(in); err != nil {
+		return fault.New(fault.Invalid, "invalid-json", "%s", jsonDetail(err))
+	}
+	if d.More() {
+		return fault.New(fault.Invalid, "invalid-json", "the body must be one JSON object")
+	}
+	return nil
+}
+
+// jsonDetail says what is wrong with a body, and where, without repeating its values.
+func jsonDetail(err error) string {
+	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+		return "field " + wrong.Field + " must be of type " + wrong.Type.String()
+	}
+	if name, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok && len(name) < 100 {
+		return "there is no field " + name
+	}
+	if _, ok := errors.AsType[*time.ParseError](err); ok {
+		return "a time must be of the form 2006-01-02T15:04:05Z"
+	}
+	return "the body is not valid JSON"
+}
+
+func correlation(c *Call) string {
+	if id := c.Header["x-correlation-id"]; id != "" && len(id) <= 64 && opaque(id) {
+		return id
+	}
+	return ""
+}
+
+func digest(parts ...string) string {
+	sum := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
+	return hex.EncodeToString(sum[:])
+}

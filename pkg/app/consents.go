@@ -1,0 +1,170 @@
+package app
+
+import (
+	"context"
+	"strconv"
+	"time"
+
+	"defter/pkg/consent"
+	"defter/pkg/eventstore"
+	"defter/pkg/fault"
+	"defter/pkg/lambdaio"
+	"defter/pkg/record"
+	"defter/pkg/view"
+)
+
+// GrantConsentRequest is the body of POST /v1/customers/{id}/consents.
+type GrantConsentRequest struct {
+	Purpose       consent.Purpose `json:"purpose" required:"true" enum:"marketing,analytics,essential"`
+	Channel       consent.Channel `json:"channel" required:"true" enum:"email,sms,push"`
+	ConsentMethod string          `json:"consentMethod,omitempty" maxLength:"100" description:"how it was given; default: api"`
+	IPAddress     string          `json:"ipAddress,omitempty" description:"the customer's, as proof; default: the caller's"`
+	UserAgent     string          `json:"userAgent,omitempty" description:"likewise"`
+	Renew         bool            `json:"renew,omitempty" description:"prolong a consent that is still active"`
+}
+
+// ConsentList is a customer's consents.
+type ConsentList struct {
+	Consents []consent.Current `json:"consents"`
+}
+
+// grantConsent records a consent. It answers 201 with all consents.
+func grantConsent(a *App, ctx context.Context, c *Call) (lambdaio.Response, error) {
+	stream, err := a.customerStream(ctx, c)
+	if err != nil {
+		return lambdaio.Response{}, err
+	}
+	in := GrantConsentRequest{ConsentMethod: "api"}
+	if err := decode(c, &in); err != nil {
+		return lambdaio.Response{}, err
+	}
+	ip, agent, err := origin(c, in.IPAddress, in.UserAgent)
+	if err != nil {
+		return lambdaio.Response{}, err
+	}
+	state, _, err := a.command(ctx, c, stream, 201, func(s record.State) ([]any, []eventstore.Claim, error) {
+		if err := existing(s); err != nil {
+			return nil, nil, err
+		}
+		if s.Customer.Status == "deactivated" {
+			return nil, nil, fault.New(fault.Rejected, "customer-deactivated", "a deactivated customer cannot consent; reactivate first")
+		}
+		events, err := consent.Decide(s.Consent, consent.Grant{
+			Purpose: in.Purpose, Channel: in.Channel, Method: in.ConsentMethod, IPAddress: ip, UserAgent: agent, Renew: in.Renew, At: a.Now(),
+		})
+		return events, nil, err
+	})
+	if err != nil {
+		return lambdaio.Response{}, err
+	}
+	return lambdaio.Response{Status: 201, Body: ConsentList{state.Consent.List(a.Now())}}, nil
+}
+
+// showConsents answers a grant again, with the consents as of then.
+func showConsents(a *App, ctx context.Context, _ *Call, stream string, version int64, status int) (lambdaio.Response, error) {
+	var s record.State
+	var at time.Time
+	for e, err := range a.Log.Events(ctx, stream, 1, version) {
+		if err != nil {
+			return lambdaio.Response{}, err
+		}
+		s, at = record.Evolve(s, e), e.RecordedAt
+	}
+	if err := existing(s); err != nil {
+		return lambdaio.Response{}, err
+	}
+	return lambdaio.Response{Status: status, Body: ConsentList{s.Consent.List(at)}}, nil
+}
+
+// revokeConsent answers DELETE /v1/customers/{id}/consents/{purpose}/{channel} with all consents.
+func revokeConsent(a *App, ctx context.Context, c *Call) (lambdaio.Response, error) {
+	stream, err := a.customerStream(ctx, c)
+	if err != nil {
+		return lambdaio.Response{}, err
+	}
+	reason := c.Query.Get("reason")
+	if reason == "" {
+		reason = "customer-request"
+	}
+	state, _, err := a.command(ctx, c, stream, 200, func(s record.State) ([]any, []eventstore.Claim, error) {
+		if err := existing(s); err != nil {
+			return nil, nil, err
+		}
+		events, err := consent.Decide(s.Consent, consent.Revoke{
+			Purpose: consent.Purpose(c.Params["purpose"]), Channel: consent.Channel(c.Params["channel"]), Reason: reason,
+		})
+		return events, nil, err
+	})
+	if err != nil {
+		return lambdaio.Response{}, err
+	}
+	return lambdaio.Response{Status: 200, Body: ConsentList{state.Consent.List(a.Now())}}, nil
+}
+
+// listConsents answers GET /v1/customers/{id}/consents from the store, strongly consistent.
+func listConsents(a *App, ctx context.Context, c *Call) (lambdaio.Response, error) {
+	stream, err := a.customerStream(ctx, c)
+	if err != nil {
+		return lambdaio.Response{}, err
+	}
+	head, err := a.Log.Load(ctx, stream, record.Fold)
+	if err != nil {
+		return lambdaio.Response{}, err
+	}
+	s := record.Fold.Of(head)
+	if err := existing(s); err != nil {
+		return lambdaio.Response{}, err
+	}
+	return lambdaio.Response{Status: 200, Body: ConsentList{s.Consent.List(a.Now())}}, nil
+}
+
+// ConsentedList is a page of the customers who consent.
+type ConsentedList struct {
+	Customers  []view.Consented `json:"customers"`
+	NextCursor string           `json:"nextCursor,omitempty"`
+}
+
+// listConsented answers GET /v1/consents?purpose=&channel=.
+func listConsented(a *App, ctx context.Context, c *Call) (lambdaio.Response, error) {
+	purpose, channel := consent.Purpose(c.Query.Get("purpose")), consent.Channel(c.Query.Get("channel"))
+	if err := consent.Check(purpose, channel); err != nil {
+		return lambdaio.Response{}, err
+	}
+	limit, err := limitOf(c)
+	if err != nil {
+		return lambdaio.Response{}, err
+	}
+	list, next, err := a.Views.ListConsented(ctx, purpose, channel, a.Now(), c.Query.Get("cursor"), limit)
+	if err != nil {
+		return lambdaio.Response{}, err
+	}
+	return lambdaio.Response{Status: 200, Body: ConsentedList{list, next}}, nil
+}
+
+func limitOf(c *Call) (int, error) {
+	raw := c.Query.Get("limit")
+	if raw == "" {
+		return defaultLimit, nil
+	}
+	n, err := strconv.Atoi(raw)
+	if err != nil || n < 1 || n > maxLimit {
+		return 0, fault.New(fault.Invalid, "invalid-limit", "limit must be 1 to %d", maxLimit)
+	}
+	return n, nil
+}
+
+func positive(raw, name string) (int64, error) {
+	n, err := strconv.ParseInt(raw, 10, 64)
+	if err != nil || n < 1 || n > eventstore.MaxVersion {
+		return 0, fault.New(fault.Invalid, "invalid-"+name, "%s must be a whole number from 1", name)
+	}
+	return n, nil
+}
+
+func instant(raw, name string) (time.Time, error) {
+	t, err := time.Parse(time.RFC3339, raw)
+	if err != nil {
+		return t, fault.New(fault.Invalid, "invalid-"+name, "%s must be a time of the form 2006-01-02T15:04:05Z", name)
+	}
+	return t, nil
+}

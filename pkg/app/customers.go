@@ -1,0 +1,458 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"defter/pkg/consent"
+	"defter/pkg/customer"
+	"defter/pkg/eventstore"
+	"defter/pkg/fault"
+	"defter/pkg/lambdaio"
+	"defter/pkg/preference"
+	"defter/pkg/record"
+	"defter/pkg/view"
+)
+
+// RegisterRequest is the body of POST /v1/customers.
+type RegisterRequest struct {
+	Email            string `json:"email" required:"true" maxLength:"254" format:"email"`
+	FirstName        string `json:"firstName,omitempty" maxLength:"100"`
+	LastName         string `json:"lastName,omitempty" maxLength:"100"`
+	Phone            string `json:"phone,omitempty" maxLength:"32"`
+	Source           string `json:"source,omitempty" enum:"web,mobile,api,import" description:"default: api"`
+	MarketingConsent bool   `json:"marketingConsent,omitempty" description:"consents to marketing by email"`
+	TermsAccepted    bool   `json:"termsAccepted" required:"true"`
+	IPAddress        string `json:"ipAddress,omitempty" description:"the customer's, as proof of consent; default: the caller's"`
+	UserAgent        string `json:"userAgent,omitempty" description:"likewise"`
+}
+
+// registerCustomer registers a customer: created, consent and verification in one commit.
+func registerCustomer(a *App, ctx context.Context, c *Call) (lambdaio.Response, error) {
+	var in RegisterRequest
+	if err := decode(c, &in); err != nil {
+		return lambdaio.Response{}, err
+	}
+	if in.Source == "" {
+		in.Source = "api"
+	}
+	ip, agent, err := origin(c, in.IPAddress, in.UserAgent)
+	if err != nil {
+		return lambdaio.Response{}, err
+	}
+	id := a.NewID()
+	stream := view.CustomerStream(id)
+	verification, err := a.verification(ctx, in.MarketingConsent)
+	if err != nil {
+		return lambdaio.Response{}, err
+	}
+	_, _, err = a.command(ctx, c, stream, 201, func(s record.State) ([]any, []eventstore.Claim, error) {
+		events, err := customer.Decide(s.Customer, customer.Register{
+			Email: in.Email, FirstName: in.FirstName, LastName: in.LastName, Phone: in.Phone, Source: in.Source,
+			IPAddress: ip, UserAgent: agent, TermsAccepted: in.TermsAccepted, Verification: verification,
+		})
+		if err != nil {
+			return nil, nil, err
+		}
+		if in.MarketingConsent {
+			granted, err := consent.Decide(s.Consent, consent.Grant{
+				Purpose: consent.Marketing, Channel: consent.Email, Method: "registration-checkbox", IPAddress: ip, UserAgent: agent, At: a.Now(),
+			})
+			if err != nil {
+				return nil, nil, err
+			}
+			events = append(events[:1:1], append(granted, events[1:]...)...)
+		}
+		claims, err := a.emailClaims(ctx, stream, events)
+		return events, claims, err
+	})
+	if emailTaken(err) {
+		return lambdaio.Response{}, fault.Because(err, fault.Conflict, "email-taken", "another customer has this email address")
+	}
+	if err != nil {
+		return lambdaio.Response{}, err
+	}
+	return a.showCustomer(ctx, stream, 0, 201)
+}
+
+// showCustomer answers a customer command again, as it was answered first.
+func showCustomer(a *App, ctx context.Context, _ *Call, stream string, version int64, status int) (lambdaio.Response, error) {
+	return a.showCustomer(ctx, stream, version, status)
+}
+
+func (a *App) showCustomer(ctx context.Context, stream string, version int64, status int) (lambdaio.Response, error) {
+	id, _ := view.CustomerID(stream)
+	var shown view.Customer
+	var ok bool
+	var err error
+	if version == 0 {
+		shown, ok, err = a.Views.ShowCustomer(ctx, id)
+	} else {
+		shown, ok, err = a.Views.ShowCustomerAt(ctx, id, func(e eventstore.Event) bool { return e.Version <= version })
+	}
+	if err != nil {
+		return lambdaio.Response{}, err
+	}
+	if err := known(shown, ok); err != nil {
+		return lambdaio.Response{}, err
+	}
+	response := lambdaio.Response{Status: status, Body: shown}
+	if status == 201 {
+		response.Header = map[string]string{"location": "/v1/customers/" + id}
+	}
+	return response, nil
+}
+
+func known(c view.Customer, ok bool) error {
+	switch {
+	case !ok || c.Status == customer.StatusNone:
+		return fault.New(fault.NotFound, "customer-not-found", "there is no such customer")
+	case c.Status == customer.StatusErased || c.Status == customer.StatusErasing:
+		return fault.New(fault.NotFound, "customer-erased", "this customer was erased")
+	}
+	return nil
+}
+
+// getCustomer answers GET /v1/customers/{id}, with ?version= or ?asOf= as of then.
+func getCustomer(a *App, ctx context.Context, c *Call) (lambdaio.Response, error) {
+	id, err := a.customerID(ctx, c)
+	if err != nil {
+		return lambdaio.Response{}, err
+	}
+	until, err := asOf(c)
+	if err != nil {
+		return lambdaio.Response{}, err
+	}
+	if until == nil {
+		return a.showCustomer(ctx, view.CustomerStream(id), 0, 200)
+	}
+	shown, ok, err := a.Views.ShowCustomerAt(ctx, id, until)
+	if err != nil {
+		return lambdaio.Response{}, err
+	}
+	if err := known(shown, ok); err != nil {
+		return lambdaio.Response{}, err
+	}
+	return lambdaio.Response{Status: 200, Body: shown}, nil
+}
+
+// asOf reads ?version= and ?asOf=; nil for neither.
+func asOf(c *Call) (func(eventstore.Event) bool, error) {
+	version, at := c.Query.Get("version"), c.Query.Get("asOf")
+	switch {
+	case version != "" && at != "":
+		return nil, fault.New(fault.Invalid, "invalid-query", "give version or asOf, not both")
+	case version != "":
+		n, err := positive(version, "version")
+		return func(e eventstore.Event) bool { return e.Version <= n }, err
+	case at != "":
+		t, err := instant(at, "asOf")
+		return func(e eventstore.Event) bool { return !e.RecordedAt.After(t) }, err
+	}
+	return nil, nil
+}
+
+// findCustomer answers GET /v1/customers?email=.
+func findCustomer(a *App, ctx context.Context, c *Call) (lambdaio.Response, error) {
+	raw := c.Query.Get("email")
+	if raw == "" {
+		return lambdaio.Response{}, fault.New(fault.Invalid, "invalid-query", "give an email address, as ?email=")
+	}
+	email, err := customer.NormalEmail(raw)
+	if err != nil {
+		return lambdaio.Response{}, err
+	}
+	key, err := a.emailKey(ctx, email)
+	if err != nil {
+		return lambdaio.Response{}, err
+	}
+	held, ok, err := a.Log.Store.Claimed(ctx, key)
+	if err != nil {
+		return lambdaio.Response{}, err
+	}
+	if !ok {
+		return lambdaio.Response{}, fault.New(fault.NotFound, "customer-not-found", "no customer has this email address")
+	}
+	return a.showCustomer(ctx, held.Owner, 0, 200)
+}
+
+// updateProfile answers PATCH /v1/customers/{id}, a JSON merge patch (RFC 7396).
+func updateProfile(a *App, ctx context.Context, c *Call) (lambdaio.Response, error) {
+	stream, err := a.customerStream(ctx, c)
+	if err != nil {
+		return lambdaio.Response{}, err
+	}
+	patch, err := profilePatch(c)
+	if err != nil {
+		return lambdaio.Response{}, err
+	}
+	patch.Today = a.Now().UTC().Format(time.DateOnly)
+	return a.customerCommand(ctx, c, stream, func(s record.State) ([]any, []eventstore.Claim, error) {
+		events, err := customer.Decide(s.Customer, patch)
+		return events, nil, err
+	})
+}
+
+// ProfilePatch is the body of PATCH /v1/customers/{id}: null clears a field, what is absent stays.
+type ProfilePatch struct {
+	FirstName   *string           `json:"firstName,omitempty" maxLength:"100" nullable:"true"`
+	LastName    *string           `json:"lastName,omitempty" maxLength:"100" nullable:"true"`
+	Phone       *string           `json:"phone,omitempty" maxLength:"32" nullable:"true"`
+	DateOfBirth *string           `json:"dateOfBirth,omitempty" format:"date" nullable:"true"`
+	Address     *customer.Address `json:"address,omitempty" nullable:"true"`
+	Attributes  map[string]any    `json:"attributes,omitempty" description:"null removes an attribute"`
+}
+
+func profilePatch(c *Call) (customer.UpdateProfile, error) {
+	var in ProfilePatch
+	if err := decode(c, &in); err != nil {
+		return customer.UpdateProfile{}, err
+	}
+	var present map[string]json.RawMessage
+	if err := json.Unmarshal(c.Body, &present); err != nil && len(c.Body) > 0 {
+		return customer.UpdateProfile{}, fault.New(fault.Invalid, "invalid-json", "%s", jsonDetail(err))
+	}
+	cleared := func(name string) bool { return string(present[name]) == "null" }
+	empty := ""
+	for name, field := range map[string]**string{"firstName": &in.FirstName, "lastName": &in.LastName, "phone": &in.Phone, "dateOfBirth": &in.DateOfBirth} {
+		if cleared(name) {
+			*field = &empty
+		}
+	}
+	for name, value := range in.Attributes {
+		if name == "" || len(name) > 100 {
+			return customer.UpdateProfile{}, fault.New(fault.Invalid, "invalid-attribute", "an attribute's name has 1 to 100 bytes")
+		}
+		switch value.(type) {
+		case nil, string, bool, float64:
+		default:
+			return customer.UpdateProfile{}, fault.New(fault.Invalid, "invalid-attribute", "an attribute must be a string, a number, a boolean or null")
+		}
+	}
+	return customer.UpdateProfile{
+		FirstName: in.FirstName, LastName: in.LastName, Phone: in.Phone, DateOfBirth: in.DateOfBirth,
+		Address: in.Address, ClearAddress: cleared("address"), Attributes: in.Attributes,
+	}, nil
+}
+
+// ChangeEmailRequest is the body of PUT /v1/customers/{id}/email.
+type ChangeEmailRequest struct {
+	Email     string `json:"email" required:"true" maxLength:"254" format:"email"`
+	IPAddress string `json:"ipAddress,omitempty"`
+	UserAgent string `json:"userAgent,omitempty"`
+}
+
+// changeEmail changes a customer's email address.
+func changeEmail(a *App, ctx context.Context, c *Call) (lambdaio.Response, error) {
+	stream, err := a.customerStream(ctx, c)
+	if err != nil {
+		return lambdaio.Response{}, err
+	}
+	var in ChangeEmailRequest
+	if err := decode(c, &in); err != nil {
+		return lambdaio.Response{}, err
+	}
+	ip, agent, err := origin(c, in.IPAddress, in.UserAgent)
+	if err != nil {
+		return lambdaio.Response{}, err
+	}
+	verification, err := a.verification(ctx, false)
+	if err != nil {
+		return lambdaio.Response{}, err
+	}
+	response, err := a.customerCommand(ctx, c, stream, func(s record.State) ([]any, []eventstore.Claim, error) {
+		events, err := customer.Decide(s.Customer, customer.ChangeEmail{Email: in.Email, IPAddress: ip, UserAgent: agent, Verification: verification})
+		if err != nil {
+			return nil, nil, err
+		}
+		claims, err := a.emailClaims(ctx, stream, events)
+		return events, claims, err
+	})
+	if emailTaken(err) {
+		return lambdaio.Response{}, fault.Because(err, fault.Conflict, "email-taken", "another customer has this email address")
+	}
+	return response, err
+}
+
+// VerifyEmailRequest is the body of POST /v1/customers/{id}/email-verification.
+type VerifyEmailRequest struct {
+	Token string `json:"token,omitempty" maxLength:"128" description:"from the message; without one, a new message is sent"`
+}
+
+// verifyEmail verifies the email address with the token of the message, or sends a new token.
+func verifyEmail(a *App, ctx context.Context, c *Call) (lambdaio.Response, error) {
+	stream, err := a.customerStream(ctx, c)
+	if err != nil {
+		return lambdaio.Response{}, err
+	}
+	var in VerifyEmailRequest
+	if err := decode(c, &in); err != nil {
+		return lambdaio.Response{}, err
+	}
+	var command customer.Command = customer.VerifyEmail{TokenHash: digest(in.Token), At: a.Now()}
+	if in.Token == "" {
+		verification, err := a.verification(ctx, false)
+		if err != nil {
+			return lambdaio.Response{}, err
+		}
+		command = customer.RequestVerification{Verification: verification}
+	}
+	return a.customerCommand(ctx, c, stream, func(s record.State) ([]any, []eventstore.Claim, error) {
+		events, err := customer.Decide(s.Customer, command)
+		return events, nil, err
+	})
+}
+
+// DeactivateRequest is the body of POST /v1/customers/{id}/deactivation.
+type DeactivateRequest struct {
+	Reason string `json:"reason,omitempty" enum:"customer-request,fraud,terms-violation,other" description:"default: customer-request"`
+	Notes  string `json:"notes,omitempty" maxLength:"1000"`
+}
+
+// deactivateCustomer deactivates a customer and revokes marketing consents in the same commit.
+func deactivateCustomer(a *App, ctx context.Context, c *Call) (lambdaio.Response, error) {
+	stream, err := a.customerStream(ctx, c)
+	if err != nil {
+		return lambdaio.Response{}, err
+	}
+	in := DeactivateRequest{Reason: "customer-request"}
+	if err := decode(c, &in); err != nil {
+		return lambdaio.Response{}, err
+	}
+	return a.customerCommand(ctx, c, stream, func(s record.State) ([]any, []eventstore.Claim, error) {
+		events, err := customer.Decide(s.Customer, customer.Deactivate{Reason: in.Reason, Notes: in.Notes})
+		if err != nil || len(events) == 0 {
+			return nil, nil, err
+		}
+		revoked, err := consent.Decide(s.Consent, consent.RevokeMarketing{Reason: "account-deactivated"})
+		return append(events, revoked...), nil, err
+	})
+}
+
+// reactivateCustomer undoes a deactivation.
+func reactivateCustomer(a *App, ctx context.Context, c *Call) (lambdaio.Response, error) {
+	stream, err := a.customerStream(ctx, c)
+	if err != nil {
+		return lambdaio.Response{}, err
+	}
+	if err := decode(c, &struct{}{}); err != nil {
+		return lambdaio.Response{}, err
+	}
+	return a.customerCommand(ctx, c, stream, func(s record.State) ([]any, []eventstore.Claim, error) {
+		events, err := customer.Decide(s.Customer, customer.Reactivate{})
+		return events, nil, err
+	})
+}
+
+// PreferencesRequest is the body of PUT /v1/customers/{id}/preferences; what is absent stays.
+type PreferencesRequest struct {
+	EmailFrequency   *string    `json:"emailFrequency,omitempty" enum:"daily,weekly,never"`
+	Categories       *[]string  `json:"categories,omitempty" maxItems:"100"`
+	Timezone         *string    `json:"timezone,omitempty" description:"an IANA time zone"`
+	EmailEnabled     *bool      `json:"emailEnabled,omitempty"`
+	SMSEnabled       *bool      `json:"smsEnabled,omitempty"`
+	PushEnabled      *bool      `json:"pushEnabled,omitempty"`
+	SMSForPromotions *bool      `json:"smsForPromotions,omitempty"`
+	PushCategories   *[]string  `json:"pushCategories,omitempty" maxItems:"100"`
+	UpdatedAt        *time.Time `json:"updatedAt,omitempty" description:"when the customer chose, for clients that were offline; the later choice of each field wins"`
+}
+
+// PreferencesAnswer is the answer to PUT /v1/customers/{id}/preferences.
+type PreferencesAnswer struct {
+	Preferences preference.Values `json:"preferences"`
+}
+
+// setPreferences sets preferences, the last write of each field winning.
+func setPreferences(a *App, ctx context.Context, c *Call) (lambdaio.Response, error) {
+	stream, err := a.customerStream(ctx, c)
+	if err != nil {
+		return lambdaio.Response{}, err
+	}
+	var in PreferencesRequest
+	if err := decode(c, &in); err != nil {
+		return lambdaio.Response{}, err
+	}
+	set := preference.Set{At: a.Now().UTC().Truncate(time.Millisecond), Values: preference.Values{
+		EmailFrequency: in.EmailFrequency, Categories: in.Categories, Timezone: in.Timezone, EmailEnabled: in.EmailEnabled,
+		SMSEnabled: in.SMSEnabled, PushEnabled: in.PushEnabled, SMSForPromotions: in.SMSForPromotions, PushCategories: in.PushCategories,
+	}}
+	if in.UpdatedAt != nil {
+		if in.UpdatedAt.After(set.At.Add(5*time.Minute)) || in.UpdatedAt.Year() < 1970 {
+			return lambdaio.Response{}, fault.New(fault.Invalid, "invalid-time", "updatedAt must not lie in the future")
+		}
+		set.At, set.Dated = in.UpdatedAt.UTC().Truncate(time.Millisecond), true
+	}
+	head, _, err := a.Log.Handle(ctx, eventstore.Command{
+		Stream: stream, Folds: []eventstore.AnyFold{record.Fold},
+		Meta: eventstore.Meta{Actor: c.Actor, Source: "api", CorrelationID: correlation(c)},
+		Decide: func(h *eventstore.Head) (eventstore.Decision, error) {
+			s := record.Fold.Of(h)
+			if err := existing(s); err != nil {
+				return eventstore.Decision{}, err
+			}
+			events, err := preference.Decide(s.Preference, set)
+			d := eventstore.Decision{Events: eventstore.Happened(events...)}
+			for i := range d.Events {
+				d.Events[i].OccurredAt = set.At
+			}
+			return d, err
+		},
+	})
+	if err != nil {
+		return lambdaio.Response{}, err
+	}
+	return lambdaio.Response{Status: 200, Body: PreferencesAnswer{record.Fold.Of(head).Preference.Values}}, nil
+}
+
+// customerCommand runs a command on a customer and answers with the customer as it is then.
+func (a *App) customerCommand(ctx context.Context, c *Call, stream string, decide func(record.State) ([]any, []eventstore.Claim, error)) (lambdaio.Response, error) {
+	_, version, err := a.command(ctx, c, stream, 200, decide)
+	if err != nil {
+		return lambdaio.Response{}, err
+	}
+	if c.key != "" {
+		return a.showCustomer(ctx, stream, version, 200)
+	}
+	return a.showCustomer(ctx, stream, 0, 200)
+}
+
+func (a *App) customerStream(ctx context.Context, c *Call) (string, error) {
+	id, err := a.customerID(ctx, c)
+	return view.CustomerStream(id), err
+}
+
+// existing refuses to decide on a customer who is not there.
+func existing(s record.State) error {
+	switch s.Customer.Status {
+	case customer.StatusNone:
+		return fault.New(fault.NotFound, "customer-not-found", "there is no such customer")
+	case customer.StatusErased, customer.StatusErasing:
+		return fault.New(fault.NotFound, "customer-erased", "this customer was erased")
+	}
+	return nil
+}
+
+// verification makes a token. It can be made again from its id, so only its hash is stored.
+func (a *App) verification(ctx context.Context, withWelcome bool) (customer.Verification, error) {
+	id := a.NewID()
+	token, err := a.Keyring.Token(ctx, "email-verification", id)
+	return customer.Verification{
+		ID: id, TokenHash: digest(token), ExpiresAt: a.Now().UTC().Truncate(time.Second).Add(verifyWithin), WithWelcome: withWelcome,
+	}, err
+}
+
+// origin is the address and browser of the customer, or of the caller where they are not given.
+func origin(c *Call, ip, agent string) (string, string, error) {
+	if ip == "" {
+		ip = c.SourceIP
+	}
+	if agent == "" {
+		agent = c.Header["user-agent"]
+		agent = agent[:min(len(agent), 512)]
+	}
+	if len(ip) > 45 || len(agent) > 512 {
+		return "", "", fault.New(fault.Invalid, "too-long", "ipAddress has at most 45 and userAgent at most 512 bytes")
+	}
+	return ip, agent, nil
+}

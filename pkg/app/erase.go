@@ -1,0 +1,194 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"defter/pkg/customer"
+	"defter/pkg/eventstore"
+	"defter/pkg/lambdaio"
+	"defter/pkg/record"
+	"defter/pkg/view"
+)
+
+// EraseRequest is the body of POST /v1/customers/{id}/erasure.
+type EraseRequest struct {
+	Reason string `json:"reason,omitempty" enum:"gdpr-request,data-retention-policy" description:"default: gdpr-request"`
+}
+
+// Certificate shows that a customer was erased. It names nothing but the id that the business used.
+type Certificate struct {
+	CertificateID string    `json:"certificateId"`
+	CustomerID    string    `json:"customerId"`
+	Reason        string    `json:"reason"`
+	DeletionType  string    `json:"deletionType" enum:"anonymize"`
+	RequestedAt   time.Time `json:"requestedAt"`
+	CompletedAt   time.Time `json:"completedAt"`
+	Systems       []Erased  `json:"systems"`
+}
+
+// Erased is what was done in one system.
+type Erased struct {
+	System string `json:"system"`
+	Action string `json:"action"`
+	Items  int    `json:"items"`
+}
+
+const certificateKey = "CERTIFICATE"
+
+func complianceKey(customerID string) string { return "COMPLIANCE#erasure#" + customerID }
+
+// eraseCustomer erases a customer and the anonymous visitors linked to it: lookups, views, messages and the data keys. A
+// call that was interrupted is made again and goes on where it stopped; one that was completed answers the same
+// certificate.
+func eraseCustomer(a *App, ctx context.Context, c *Call) (lambdaio.Response, error) {
+	id, err := a.customerID(ctx, c)
+	if err != nil {
+		return lambdaio.Response{}, err
+	}
+	in := EraseRequest{Reason: "gdpr-request"}
+	if err := decode(c, &in); err != nil {
+		return lambdaio.Response{}, err
+	}
+	stream := view.CustomerStream(id)
+	if certificate, ok, err := a.certificate(ctx, id); err != nil || ok {
+		return lambdaio.Response{Status: 200, Body: certificate}, err
+	}
+	began := a.Now().UTC()
+	state, _, err := a.command(ctx, c, stream, 200, func(s record.State) ([]any, []eventstore.Claim, error) {
+		if s.Customer.Status == customer.StatusErased {
+			return nil, nil, nil // all but the certificate was done
+		}
+		events, err := customer.Decide(s.Customer, customer.RequestDeletion{Reason: in.Reason, DeletionType: "anonymize"})
+		return events, nil, err
+	})
+	if err != nil {
+		return lambdaio.Response{}, err
+	}
+	certificate := Certificate{
+		CertificateID: a.NewID(), CustomerID: id, Reason: in.Reason, DeletionType: "anonymize", RequestedAt: began,
+	}
+	if certificate.Systems, err = a.erase(ctx, id, state.Customer); err != nil {
+		return lambdaio.Response{}, fmt.Errorf("erase customer: %w", err)
+	}
+	certificate.CompletedAt = a.Now().UTC()
+	streams := []string{stream}
+	for _, visitor := range state.Customer.Visitors {
+		streams = append(streams, view.VisitorStream(visitor))
+	}
+	for _, s := range streams {
+		if err := a.completeErasure(ctx, c, s, certificate); err != nil {
+			return lambdaio.Response{}, fmt.Errorf("complete the erasure: %w", err)
+		}
+	}
+	if err := a.Email.Forget(ctx, id); err != nil { // what was on its way meanwhile
+		return lambdaio.Response{}, fmt.Errorf("forget messages: %w", err)
+	}
+	data, err := json.Marshal(certificate)
+	if err != nil {
+		return lambdaio.Response{}, err
+	}
+	if err := a.Views.Table.Put(ctx, view.Row{PK: complianceKey(id), SK: certificateKey, Data: data}); err != nil {
+		return lambdaio.Response{}, err
+	}
+	return lambdaio.Response{Status: 200, Body: certificate}, nil
+}
+
+// showCertificate answers an erasure again.
+func showCertificate(a *App, ctx context.Context, c *Call, stream string, _ int64, status int) (lambdaio.Response, error) {
+	id, _ := view.CustomerID(stream)
+	certificate, ok, err := a.certificate(ctx, id)
+	if err != nil {
+		return lambdaio.Response{}, err
+	}
+	if !ok { // it was interrupted: go on
+		return eraseCustomer(a, ctx, c)
+	}
+	return lambdaio.Response{Status: status, Body: certificate}, nil
+}
+
+func (a *App) certificate(ctx context.Context, id string) (Certificate, bool, error) {
+	var certificate Certificate
+	row, ok, err := a.Views.Table.Get(ctx, complianceKey(id), certificateKey)
+	if err != nil || !ok {
+		return certificate, false, err
+	}
+	if err := json.Unmarshal(row.Data, &certificate); err != nil {
+		return certificate, false, fmt.Errorf("decode certificate: %w", err)
+	}
+	return certificate, true, nil
+}
+
+// erase removes everything that is derived, and the keys last: without them the rest could not be found any more.
+func (a *App) erase(ctx context.Context, id string, s customer.State) ([]Erased, error) {
+	var done []Erased
+	stream := view.CustomerStream(id)
+	if s.Email != "" {
+		key, err := a.emailKey(ctx, s.Email)
+		if err != nil {
+			return nil, err
+		}
+		if err := a.Log.Store.Unclaim(ctx, key, stream); err != nil {
+			return nil, err
+		}
+		done = append(done, Erased{"lookup by email", "removed", 1})
+	}
+	lookups, err := a.Views.RemoveConsentLookups(ctx, stream)
+	if err != nil {
+		return nil, err
+	}
+	done = append(done, Erased{"lookups by consent", "removed", lookups})
+	streams := []string{stream}
+	for _, visitor := range s.Visitors {
+		streams = append(streams, view.VisitorStream(visitor))
+	}
+	rows := 0
+	for _, st := range streams {
+		keys, err := a.Views.Table.Keys(ctx, st, "")
+		if err != nil {
+			return nil, err
+		}
+		kept := keys[:0]
+		for _, k := range keys {
+			if !strings.HasPrefix(k[1], "AUDIT#") { // the trail holds nothing personal
+				kept = append(kept, k)
+			}
+		}
+		if err := a.Views.Table.Delete(ctx, kept...); err != nil {
+			return nil, err
+		}
+		rows += len(kept)
+	}
+	done = append(done, Erased{"views and messages", "removed", rows})
+	if err := a.Email.Forget(ctx, id); err != nil {
+		return nil, err
+	}
+	for _, st := range streams {
+		if err := errors.Join(a.Log.Store.DropSnapshots(ctx, st, record.Fold.Name, "seen"), a.Keyring.Destroy(ctx, st)); err != nil {
+			return nil, err
+		}
+		a.Log.Cache.Forget(st)
+	}
+	return append(done, Erased{"data keys", "destroyed", len(streams)}), nil
+}
+
+func (a *App) completeErasure(ctx context.Context, c *Call, stream string, certificate Certificate) error {
+	_, _, err := a.Log.Handle(ctx, eventstore.Command{
+		Stream: stream, Folds: []eventstore.AnyFold{record.Fold}, Attempts: 10,
+		Meta: eventstore.Meta{Actor: c.Actor, Source: "api", CorrelationID: correlation(c)},
+		Decide: func(h *eventstore.Head) (eventstore.Decision, error) {
+			s := record.Fold.Of(h).Customer
+			if s.Status == customer.StatusErased || h.Version == 0 {
+				return eventstore.Decision{}, nil
+			}
+			return eventstore.Decision{Events: eventstore.Happened(customer.DataDeleted{
+				DeletionType: certificate.DeletionType, CompletedAt: certificate.CompletedAt, CertificateID: certificate.CertificateID,
+			})}, nil
+		},
+	})
+	return err
+}

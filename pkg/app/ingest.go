@@ -1,0 +1,383 @@
+package app
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"defter/pkg/activity"
+	"defter/pkg/customer"
+	"defter/pkg/eventstore"
+	"defter/pkg/fault"
+	"defter/pkg/ingest"
+	"defter/pkg/lambdaio"
+	"defter/pkg/order"
+	"defter/pkg/record"
+	"defter/pkg/view"
+)
+
+const (
+	ingestWorkers   = 8
+	ingestAttempts  = 30  // of a commit that others overtake: a fact is always accepted
+	commitMessages  = 200 // of one customer, before the next commit
+	commitBytes     = 200_000
+	commitOrders    = 40
+	quarantineFor   = 30 * 24 * time.Hour
+	quarantineOwner = "SYSTEM#quarantine" // whose data key seals messages of nobody known
+)
+
+// IngestEvents answers the SDKs' endpoints. It answers 200 only when every event is stored or quarantined.
+func (a *App) IngestEvents(ctx context.Context, r lambdaio.Request) (lambdaio.Response, error) {
+	now := a.Now().UTC()
+	kind := r.Path[strings.LastIndexByte(r.Path, '/')+1:]
+	parsed, err := ingest.Parse(r.Body, kind, now)
+	key, _ := writeKey(r, parsed.WriteKey)
+	source, authErr := a.source(ctx, key)
+	if authErr != nil { // before what is wrong with the body: strangers learn nothing
+		return lambdaio.Response{}, authErr
+	}
+	if err != nil {
+		return lambdaio.Response{}, err
+	}
+	c := &Call{Request: r, Actor: "source:" + source.ID}
+	if r.Header["idempotency-key"] != "" {
+		if err := c.idempotent(c.Actor); err != nil {
+			return lambdaio.Response{}, err
+		}
+		held, ok, err := a.Log.Store.Claimed(ctx, c.key)
+		if err != nil {
+			return lambdaio.Response{}, err
+		}
+		var before answerOf
+		if ok && (json.Unmarshal(held.Value, &before) != nil || before.Hash != c.hash) {
+			return lambdaio.Response{}, fault.New(fault.Conflict, "idempotency-key-reused", "this Idempotency-Key was used for another request")
+		}
+		if ok {
+			return accepted(), nil
+		}
+	}
+	if err := a.ingest(ctx, c, source, parsed, now); err != nil {
+		return lambdaio.Response{}, err
+	}
+	claims, err := a.claim(c, "", 0, 200)
+	for _, claim := range claims {
+		err = errors.Join(err, a.Log.Store.Claim(ctx, claim))
+	}
+	return accepted(), err
+}
+
+func accepted() lambdaio.Response {
+	return lambdaio.Response{Status: 200, Header: map[string]string{"content-type": "application/json"}, Body: []byte(`{"success":true}`)}
+}
+
+// writeKey finds the key where the SDKs put it: Basic authentication with an empty password, then the body.
+func writeKey(r lambdaio.Request, body string) (string, bool) {
+	scheme, token, _ := strings.Cut(r.Header["authorization"], " ")
+	if strings.EqualFold(scheme, "Basic") {
+		if raw, err := base64.StdEncoding.DecodeString(strings.TrimSpace(token)); err == nil {
+			user, _, _ := strings.Cut(string(raw), ":")
+			return user, true
+		}
+	}
+	return body, body != ""
+}
+
+func (a *App) source(ctx context.Context, key string) (ingest.Source, error) {
+	if key == "" {
+		return ingest.Source{}, fault.New(fault.Unauthorized, "no-write-key", "failed to read writekey from header")
+	}
+	s, ok, err := a.Access.WriteKey(ctx, key)
+	if err != nil {
+		return s, err
+	}
+	if !ok {
+		return s, fault.New(fault.Unauthorized, "invalid-write-key", "invalid write key")
+	}
+	return s, nil
+}
+
+// incoming is a message on its way into a stream.
+type incoming struct {
+	ingest.Message
+	fingerprint string
+	externalID  string // the user id as given, where the stream's id hides it
+	visitor     string // the stream id of the anonymous visitor, "" for none
+	previous    string // likewise of an alias's previous id
+}
+
+// ingest stores what was parsed: the messages of each stream in their order, different streams side by side.
+func (a *App) ingest(ctx context.Context, c *Call, source ingest.Source, parsed ingest.Request, now time.Time) error {
+	streams := map[string][]incoming{}
+	var names []string
+	for i, m := range parsed.Messages {
+		if m.Context.IP == "" && !source.Trusted {
+			m.Context.IP = c.SourceIP
+		}
+		in := incoming{Message: m}
+		id := m.MessageID
+		switch {
+		case id != "":
+		case c.key != "":
+			id = c.key + "#" + strconv.Itoa(i)
+		default:
+			id = a.NewID()
+		}
+		in.fingerprint = ingest.Fingerprint(source.ID, id)
+		stream, err := a.route(ctx, &in)
+		if err != nil {
+			return err
+		}
+		if streams[stream] == nil {
+			names = append(names, stream)
+		}
+		streams[stream] = append(streams[stream], in)
+	}
+	for i, rejected := range parsed.Rejected {
+		if err := a.quarantine(ctx, source, rejected, i, now); err != nil {
+			return err
+		}
+	}
+	errs := make([]error, len(names))
+	if len(names) == 1 {
+		return a.take(ctx, c, source, names[0], streams[names[0]])
+	}
+	var group sync.WaitGroup
+	turns := make(chan struct{}, ingestWorkers)
+	for i, name := range names {
+		group.Add(1)
+		turns <- struct{}{}
+		go func() {
+			defer func() { <-turns; group.Done() }()
+			errs[i] = a.take(ctx, c, source, name, streams[name])
+		}()
+	}
+	group.Wait()
+	return errors.Join(errs...)
+}
+
+// route names the stream that a message belongs to: the customer's, or the anonymous visitor's.
+func (a *App) route(ctx context.Context, in *incoming) (string, error) {
+	if in.AnonymousID != "" {
+		id, _, err := a.resolve(ctx, in.AnonymousID)
+		if err != nil {
+			return "", err
+		}
+		in.visitor = id
+	}
+	if in.PreviousID != "" {
+		id, _, err := a.resolve(ctx, in.PreviousID)
+		if err != nil {
+			return "", err
+		}
+		in.previous = id
+	}
+	if in.GroupID != "" {
+		id, _, err := a.resolve(ctx, in.GroupID)
+		if err != nil {
+			return "", err
+		}
+		in.GroupID = id
+	}
+	if in.UserID == "" {
+		return view.VisitorStream(in.visitor), nil
+	}
+	id, hidden, err := a.resolve(ctx, in.UserID)
+	if hidden {
+		in.externalID = in.UserID
+	}
+	return view.CustomerStream(id), err
+}
+
+// take stores one stream's messages, in as many commits as they need.
+func (a *App) take(ctx context.Context, c *Call, source ingest.Source, stream string, messages []incoming) error {
+	for len(messages) > 0 {
+		n, size, orders := 0, 0, 0
+		for n < len(messages) && n < commitMessages && size < commitBytes && orders < commitOrders {
+			size += len(messages[n].Properties) + len(messages[n].Traits) + 400
+			if strings.HasPrefix(messages[n].Event, "Order ") {
+				orders++
+			}
+			n++
+		}
+		if err := a.takeSome(ctx, c, source, stream, messages[:n]); err != nil {
+			return err
+		}
+		messages = messages[n:]
+	}
+	return nil
+}
+
+func (a *App) takeSome(ctx context.Context, c *Call, source ingest.Source, stream string, messages []incoming) error {
+	known := map[string]bool{} // orders that are stored already
+	emailsTaken := map[string]bool{}
+	command := eventstore.Command{
+		Stream: stream, Folds: []eventstore.AnyFold{record.Fold, ingest.SeenFold}, Attempts: ingestAttempts,
+		Meta: eventstore.Meta{Actor: c.Actor, Source: "sdk", CorrelationID: correlation(c)},
+		Decide: func(h *eventstore.Head) (eventstore.Decision, error) {
+			return a.decideIntake(ctx, stream, source, record.Fold.Of(h), ingest.SeenFold.Of(h), messages, known, emailsTaken)
+		},
+	}
+	for range 2*len(messages) + 1 { // each try more finds out about one claim that is taken
+		_, _, err := a.Log.Handle(ctx, command)
+		taken, ok := errors.AsType[*eventstore.TakenError](err)
+		switch {
+		case ok && strings.HasPrefix(taken.Key, orderClaim):
+			known[taken.Key] = true
+		case ok:
+			emailsTaken[taken.Key] = true
+		case fault.SlugOf(err) == "customer-erased":
+			return nil // suppressed: accepted and not stored
+		case err != nil && fault.KindOf(err) == fault.Conflict:
+			return fault.Because(err, fault.Busy, "busy", "try again")
+		default:
+			return err
+		}
+	}
+	return fault.New(fault.Busy, "busy", "try again")
+}
+
+const orderClaim = "UNIQUE#order#"
+
+// decideIntake turns messages into events on a stream as it stands. It may be called again on a newer one.
+func (a *App) decideIntake(ctx context.Context, stream string, source ingest.Source, s record.State, seen ingest.Seen, messages []incoming, known, emailsTaken map[string]bool) (eventstore.Decision, error) {
+	var d eventstore.Decision
+	if s.Customer.Status == customer.StatusErased || s.Customer.Status == customer.StatusErasing {
+		return d, nil
+	}
+	_, isCustomer := view.CustomerID(stream)
+	inBatch := map[string]bool{}
+	for _, m := range messages {
+		if inBatch[m.fingerprint] || seen.Has(m.fingerprint) {
+			continue
+		}
+		inBatch[m.fingerprint] = true
+		data, err := a.meaning(ctx, isCustomer, source, s.Customer, m, emailsTaken)
+		if err != nil {
+			return d, err
+		}
+		if claim := orderPlaced(data); known[claim] || slices.ContainsFunc(d.Claims, holds(claim)) {
+			continue // the order is stored already, by another message
+		} else if claim != "" {
+			d.Claims = append(d.Claims, eventstore.Claim{Key: claim, Owner: a.NewID(), Value: []byte(stream)})
+		}
+		for _, event := range data {
+			s.Customer = customer.Evolve(s.Customer, event)
+			d.Events = append(d.Events, eventstore.New{Data: event, OccurredAt: m.OccurredAt, Message: m.fingerprint})
+		}
+		claims, err := a.emailClaims(ctx, stream, data)
+		if err != nil {
+			return d, err
+		}
+		d.Claims = mergeClaims(d.Claims, claims)
+	}
+	return d, nil
+}
+
+// orderPlaced is the claim on the order that the events place, "" for none.
+func orderPlaced(events []any) string {
+	for _, event := range events {
+		if e, ok := event.(order.Placed); ok {
+			return orderClaim + e.OrderID
+		}
+	}
+	return ""
+}
+
+func holds(key string) func(eventstore.Claim) bool {
+	return func(c eventstore.Claim) bool { return c.Key == key }
+}
+
+// mergeClaims adds claims; of two on the same key the later counts.
+func mergeClaims(claims, more []eventstore.Claim) []eventstore.Claim {
+	for _, claim := range more {
+		claims = slices.DeleteFunc(claims, holds(claim.Key))
+		claims = append(claims, claim)
+	}
+	return claims
+}
+
+// meaning returns the events that a message stands for.
+func (a *App) meaning(ctx context.Context, isCustomer bool, source ingest.Source, s customer.State, m incoming, emailsTaken map[string]bool) ([]any, error) {
+	if !isCustomer {
+		if m.Type == "identify" || m.Type == "group" || m.Type == "alias" {
+			var traits map[string]any
+			if len(m.Traits) > 0 {
+				if err := json.Unmarshal(m.Traits, &traits); err != nil {
+					return nil, fmt.Errorf("read traits: %w", err)
+				}
+			}
+			return []any{activity.Identified{Traits: traits}}, nil
+		}
+		return ingest.Facts(m.Message, source), nil
+	}
+	visitor := m.visitor
+	if m.Type != "identify" && s.Status != customer.StatusNone {
+		visitor = "" // only an identify joins a visitor to a customer who is known
+	}
+	identify := ingest.Identify(m.Message, source, m.externalID, visitor)
+	switch m.Type {
+	case "identify":
+		if email, err := customer.NormalEmail(identify.Email); err == nil {
+			key, err := a.emailKey(ctx, email)
+			if err != nil {
+				return nil, err
+			}
+			identify.EmailTaken = emailsTaken[key]
+		}
+		return customer.Decide(s, identify)
+	default:
+		var events []any
+		if s.Status == customer.StatusNone { // heard of for the first time
+			created, err := customer.Decide(s, customer.Identify{Source: identify.Source, ExternalID: m.externalID, VisitorID: visitor})
+			if err != nil {
+				return nil, err
+			}
+			events = created
+			for _, e := range created {
+				s = customer.Evolve(s, e)
+			}
+		}
+		var more []any
+		var err error
+		switch m.Type {
+		case "alias":
+			more, err = customer.Decide(s, customer.Alias{PreviousID: m.previous})
+		case "group":
+			var traits map[string]any
+			if len(m.Traits) > 0 {
+				err = json.Unmarshal(m.Traits, &traits)
+			}
+			if err == nil {
+				more, err = customer.Decide(s, customer.JoinGroup{GroupID: m.GroupID, Traits: traits})
+			}
+		default:
+			more = ingest.Facts(m.Message, source)
+		}
+		return append(events, more...), err
+	}
+}
+
+// quarantine keeps a message of an accepted batch that cannot be taken in, sealed, with the reason.
+func (a *App) quarantine(ctx context.Context, source ingest.Source, rejected ingest.Rejected, index int, now time.Time) error {
+	raw := rejected.Raw[:min(len(rejected.Raw), ingest.MaxEventBytes)]
+	key := "QUARANTINE#" + source.ID
+	at := fmt.Sprintf("%013d#%s#%04d", now.UnixMilli(), a.NewID(), index)
+	sealed, err := a.Log.Vault.Seal(ctx, quarantineOwner, key+at, raw)
+	if err != nil {
+		return fmt.Errorf("seal quarantined event: %w", err)
+	}
+	data, err := json.Marshal(map[string]any{"reason": rejected.Reason, "bytes": len(rejected.Raw)})
+	if err != nil {
+		return err
+	}
+	slog.WarnContext(ctx, "event quarantined", "metric", "EventsQuarantined", "source", source.ID, "reason", rejected.Reason)
+	return a.Views.Table.Put(ctx, view.Row{PK: key, SK: at, Data: data, Sealed: sealed, TTL: now.Add(quarantineFor).Unix()})
+}

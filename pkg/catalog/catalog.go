@@ -1,0 +1,20 @@
+// Package catalog is the list of every event type there is.
+package catalog
+
+import (
+	"defter/pkg/activity"
+	"defter/pkg/channel"
+	"defter/pkg/consent"
+	"defter/pkg/customer"
+	"defter/pkg/eventstore"
+	"defter/pkg/journey"
+	"defter/pkg/order"
+	"defter/pkg/preference"
+)
+
+// New makes the catalog of all event types.
+func New() *eventstore.Catalog {
+	return eventstore.NewCatalog(
+		customer.Events, consent.Events, preference.Events, activity.Events, order.Events, channel.Events, journey.Events,
+	)
+}

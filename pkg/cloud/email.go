@@ -1,0 +1,62 @@
+package cloud
+
+import (
+	"context"
+	"errors"
+
+	"defter/pkg/app"
+	"defter/pkg/fault"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sesv2"
+	"github.com/aws/aws-sdk-go-v2/service/sesv2/types"
+	"github.com/aws/smithy-go"
+)
+
+// SES lets the function send email. The client does not retry by itself: SES knows no idempotency keys, so a second try
+// after a lost answer could be a second mail.
+func SES(a *app.App, c aws.Config, _ Settings) {
+	a.Email = ses{sesv2.NewFromConfig(c, func(o *sesv2.Options) { o.RetryMaxAttempts = 1 })}
+}
+
+type ses struct{ client *sesv2.Client }
+
+func (s ses) Send(ctx context.Context, m app.Mail) (string, error) {
+	utf8 := aws.String("UTF-8")
+	out, err := s.client.SendEmail(ctx, &sesv2.SendEmailInput{
+		FromEmailAddress: &m.From, Destination: &types.Destination{ToAddresses: []string{m.To}},
+		Content: &types.EmailContent{Simple: &types.Message{
+			Subject: &types.Content{Data: &m.Subject, Charset: utf8},
+			Body:    &types.Body{Text: &types.Content{Data: &m.Text, Charset: utf8}, Html: &types.Content{Data: &m.HTML, Charset: utf8}},
+		}},
+	})
+	if err == nil {
+		return aws.ToString(out.MessageId), nil
+	}
+	answered, ok := errors.AsType[smithy.APIError](err)
+	if !ok {
+		return "", err // no answer: it may have been sent
+	}
+	switch answered.ErrorCode() {
+	case "TooManyRequestsException", "LimitExceededException", "ThrottlingException", "SendingPausedException":
+		return "", fault.Because(err, fault.Busy, "provider-busy", "SES takes no more now")
+	case "MessageRejected", "BadRequestException", "MailFromDomainNotVerifiedException", "NotFoundException", "AccountSuspendedException":
+		return "", fault.Because(err, fault.Rejected, "provider-refused", "SES refused the message")
+	}
+	return "", err
+}
+
+func (ses) Idempotent() bool { return false }
+
+func (ses) Forget(context.Context, string) error { return nil }
+
+// nowhere is the provider of functions that send no email.
+type nowhere struct{}
+
+func (nowhere) Send(context.Context, app.Mail) (string, error) {
+	return "", fault.New(fault.Internal, "no-provider", "this function sends no email")
+}
+
+func (nowhere) Idempotent() bool { return false }
+
+func (nowhere) Forget(context.Context, string) error { return nil }

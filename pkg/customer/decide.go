@@ -1,0 +1,472 @@
+package customer
+
+import (
+	"maps"
+	"net/mail"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"defter/pkg/eventstore"
+	"defter/pkg/fault"
+)
+
+// Limits of a customer.
+const (
+	MaxAttributes = 200
+	MaxVisitors   = 50 // linked anonymous visitors remembered, the newest
+	MaxGroups     = 50
+)
+
+// Status is where a customer stands.
+type Status string
+
+const (
+	StatusNone        Status = ""                     // no such customer
+	StatusPending     Status = "pending-verification" // registered, address not yet verified
+	StatusActive      Status = "active"
+	StatusDeactivated Status = "deactivated"
+	StatusErasing     Status = "erasing" // erasure requested and under way
+	StatusErased      Status = "deleted"
+)
+
+// State is what decisions need to know of a customer.
+type State struct {
+	Status        Status         `json:"status,omitempty"`
+	Email         string         `json:"email,omitempty"`
+	EmailVerified bool           `json:"emailVerified,omitempty"`
+	EmailInvalid  bool           `json:"emailInvalid,omitempty"`
+	FirstName     string         `json:"firstName,omitempty"`
+	LastName      string         `json:"lastName,omitempty"`
+	Phone         string         `json:"phone,omitempty"`
+	DateOfBirth   string         `json:"dateOfBirth,omitempty"`
+	Address       *Address       `json:"address,omitempty"`
+	Attributes    map[string]any `json:"attributes,omitempty"`
+	Verification  *Pending       `json:"verification,omitempty"`
+	Visitors      []string       `json:"visitors,omitempty"`
+	Aliases       []string       `json:"aliases,omitempty"`
+	Groups        []string       `json:"groups,omitempty"`
+	Previous      Status         `json:"previous,omitempty"` // the status before the deactivation
+}
+
+// Pending is a verification that was asked for.
+type Pending struct {
+	ID        string    `json:"id"`
+	TokenHash string    `json:"tokenHash"`
+	ExpiresAt time.Time `json:"expiresAt"`
+}
+
+// Exists says whether there is a customer to decide on.
+func (s State) Exists() bool {
+	return s.Status != StatusNone && s.Status != StatusErased && s.Status != StatusErasing
+}
+
+// Decider holds the rules.
+var Decider = eventstore.Decider[State, Command, any]{Evolve: Evolve, Decide: Decide}
+
+// Evolve folds one event; events of other packages change nothing here.
+func Evolve(s State, event any) State {
+	switch e := event.(type) {
+	case Created:
+		s.Status = StatusActive
+		if e.Unconfirmed {
+			s.Status = StatusPending
+		}
+		s.Email, s.FirstName, s.LastName, s.Phone = e.Email, e.FirstName, e.LastName, e.Phone
+	case EmailVerificationRequested:
+		s.Verification = &Pending{e.VerificationID, e.TokenHash, e.ExpiresAt}
+	case EmailVerified:
+		s.EmailVerified, s.Verification = true, nil
+		if s.Status == StatusPending {
+			s.Status = StatusActive
+		}
+		if s.Previous == StatusPending {
+			s.Previous = StatusActive
+		}
+	case EmailUpdated:
+		s.Email, s.EmailVerified, s.EmailInvalid, s.Verification = e.NewEmail, false, false, nil
+	case EmailInvalidated:
+		s.EmailInvalid = true
+	case NameUpdated:
+		s.FirstName, s.LastName = e.NewFirstName, e.NewLastName
+	case PhoneUpdated:
+		s.Phone = e.NewPhone
+	case AddressUpdated:
+		s.Address = e.NewAddress
+	case BirthDateUpdated:
+		s.DateOfBirth = e.NewDateOfBirth
+	case AttributesUpdated:
+		s.Attributes = Merged(s.Attributes, e.Attributes)
+	case Deactivated:
+		s.Previous, s.Status = e.PreviousStatus, StatusDeactivated
+	case Reactivated:
+		s.Previous, s.Status = StatusNone, e.Status
+	case DeletionRequested:
+		s.Status = StatusErasing
+	case DataDeleted:
+		s = State{Status: StatusErased}
+	case VisitorLinked:
+		s.Visitors = remember(s.Visitors, e.VisitorID, MaxVisitors)
+	case Aliased:
+		s.Aliases = remember(s.Aliases, e.PreviousID, MaxVisitors)
+	case GroupJoined:
+		s.Groups = remember(s.Groups, e.GroupID, MaxGroups)
+	}
+	return s
+}
+
+// Merged is a JSON merge patch of attributes: null removes.
+func Merged(old, patch map[string]any) map[string]any {
+	merged := maps.Clone(old)
+	if merged == nil {
+		merged = make(map[string]any, len(patch))
+	}
+	for name, value := range patch {
+		if value == nil {
+			delete(merged, name)
+		} else {
+			merged[name] = value
+		}
+	}
+	return merged
+}
+
+// remember returns list with entry last, at most limit long.
+func remember(list []string, entry string, limit int) []string {
+	if slices.Contains(list, entry) {
+		return list
+	}
+	list = append(slices.Clone(list), entry)
+	return list[max(0, len(list)-limit):]
+}
+
+// Decide decides on one command. Asked again, it returns no events.
+func Decide(s State, command Command) ([]any, error) {
+	switch c := command.(type) {
+	case Register:
+		return register(s, c)
+	case Identify:
+		return identify(s, c)
+	}
+	switch s.Status {
+	case StatusNone:
+		return nil, fault.New(fault.NotFound, "customer-not-found", "there is no such customer")
+	case StatusErased:
+		if _, ok := command.(CompleteDeletion); !ok {
+			return nil, fault.New(fault.NotFound, "customer-erased", "this customer was erased")
+		}
+	}
+	switch c := command.(type) {
+	case RequestDeletion:
+		return requestDeletion(s, c)
+	case CompleteDeletion:
+		if s.Status == StatusErased {
+			return nil, nil
+		}
+		return []any{DataDeleted{c.DeletionType, c.At, c.CertificateID}}, nil
+	}
+	if s.Status == StatusErasing {
+		return nil, fault.New(fault.NotFound, "customer-erased", "this customer is being erased")
+	}
+	switch c := command.(type) {
+	case VerifyEmail:
+		return verify(s, c)
+	case RequestVerification:
+		return requestVerification(s, c)
+	case ChangeEmail:
+		return changeEmail(s, c)
+	case UpdateProfile:
+		return updateProfile(s, c)
+	case Deactivate:
+		return deactivate(s, c)
+	case Reactivate:
+		if s.Status != StatusDeactivated {
+			return nil, nil
+		}
+		status := s.Previous
+		if status == StatusNone {
+			status = StatusActive
+		}
+		return []any{Reactivated{status}}, nil
+	case LinkVisitor:
+		return linkVisitor(s, c.VisitorID), nil
+	case Alias:
+		if slices.Contains(s.Aliases, c.PreviousID) {
+			return nil, nil
+		}
+		return []any{Aliased(c)}, nil
+	case JoinGroup:
+		if slices.Contains(s.Groups, c.GroupID) && len(c.Traits) == 0 {
+			return nil, nil
+		}
+		return []any{GroupJoined(c)}, nil
+	}
+	return nil, fault.New(fault.Internal, "unknown-command", "customer does not know %T", command)
+}
+
+func register(s State, c Register) ([]any, error) {
+	if s.Status != StatusNone {
+		return nil, fault.New(fault.Conflict, "customer-exists", "this customer exists already")
+	}
+	email, err := NormalEmail(c.Email)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case !c.TermsAccepted:
+		return nil, fault.New(fault.Rejected, "terms-not-accepted", "the terms must be accepted")
+	case !slices.Contains([]string{"web", "mobile", "api", "import"}, c.Source):
+		return nil, fault.New(fault.Invalid, "invalid-source", "source must be web, mobile, api or import")
+	}
+	if err := checkTexts(text{"firstName", c.FirstName, 100}, text{"lastName", c.LastName, 100}, text{"phone", c.Phone, 32}); err != nil {
+		return nil, err
+	}
+	return []any{
+		Created{
+			Email: email, FirstName: c.FirstName, LastName: c.LastName, Phone: c.Phone,
+			Source: c.Source, IPAddress: c.IPAddress, UserAgent: c.UserAgent, Unconfirmed: true,
+		},
+		requested(email, c.Verification),
+	}, nil
+}
+
+func requested(email string, v Verification) EmailVerificationRequested {
+	notice := "separate"
+	if v.WithWelcome {
+		notice = "welcome"
+	}
+	return EmailVerificationRequested{Email: email, VerificationID: v.ID, TokenHash: v.TokenHash, ExpiresAt: v.ExpiresAt, Notice: notice}
+}
+
+func verify(s State, c VerifyEmail) ([]any, error) {
+	switch {
+	case s.EmailVerified && s.Verification == nil:
+		return nil, nil
+	case s.Verification == nil:
+		return nil, fault.New(fault.Rejected, "no-verification-pending", "no verification was asked for")
+	case s.Verification.TokenHash != c.TokenHash:
+		return nil, fault.New(fault.Rejected, "wrong-token", "the token is not the one that was sent last")
+	case !c.At.Before(s.Verification.ExpiresAt):
+		return nil, fault.New(fault.Rejected, "token-expired", "the token has expired; ask for a new one")
+	}
+	return []any{EmailVerified{s.Verification.ID}}, nil
+}
+
+func requestVerification(s State, c RequestVerification) ([]any, error) {
+	switch {
+	case s.EmailVerified:
+		return nil, nil
+	case s.Email == "":
+		return nil, fault.New(fault.Rejected, "no-email", "the customer has no email address")
+	}
+	return []any{requested(s.Email, c.Verification)}, nil
+}
+
+func changeEmail(s State, c ChangeEmail) ([]any, error) {
+	email, err := NormalEmail(c.Email)
+	if err != nil {
+		return nil, err
+	}
+	if email == s.Email {
+		return nil, nil
+	}
+	return []any{
+		EmailUpdated{OldEmail: s.Email, NewEmail: email, IPAddress: c.IPAddress, UserAgent: c.UserAgent, RequiresVerification: true},
+		requested(email, c.Verification),
+	}, nil
+}
+
+func updateProfile(s State, c UpdateProfile) ([]any, error) {
+	if err := checkTexts(
+		text{"firstName", value(c.FirstName), 100}, text{"lastName", value(c.LastName), 100}, text{"phone", value(c.Phone), 32},
+	); err != nil {
+		return nil, err
+	}
+	if born := value(c.DateOfBirth); born != "" {
+		if _, err := time.Parse(time.DateOnly, born); err != nil || born < "1900-01-01" || born > c.Today {
+			return nil, fault.New(fault.Invalid, "invalid-date-of-birth", "dateOfBirth must be a date of the form YYYY-MM-DD, from 1900 to today")
+		}
+	}
+	if a := c.Address; a != nil {
+		if err := checkTexts(
+			text{"address.line1", a.Line1, 200}, text{"address.line2", a.Line2, 200}, text{"address.city", a.City, 100},
+			text{"address.region", a.Region, 100}, text{"address.postalCode", a.PostalCode, 20}, text{"address.country", a.Country, 60},
+		); err != nil {
+			return nil, err
+		}
+	}
+	var events []any
+	first, last := or(c.FirstName, s.FirstName), or(c.LastName, s.LastName)
+	if first != s.FirstName || last != s.LastName {
+		events = append(events, NameUpdated{s.FirstName, s.LastName, first, last})
+	}
+	if phone := or(c.Phone, s.Phone); phone != s.Phone {
+		events = append(events, PhoneUpdated{s.Phone, phone})
+	}
+	if c.ClearAddress && s.Address != nil {
+		events = append(events, AddressUpdated{s.Address, nil})
+	} else if c.Address != nil && (s.Address == nil || *c.Address != *s.Address) {
+		events = append(events, AddressUpdated{s.Address, c.Address})
+	}
+	if born := or(c.DateOfBirth, s.DateOfBirth); born != s.DateOfBirth {
+		events = append(events, BirthDateUpdated{s.DateOfBirth, born})
+	}
+	changed := map[string]any{}
+	for name, v := range c.Attributes {
+		old, had := s.Attributes[name]
+		if v == nil && had || v != nil && !reflect.DeepEqual(old, v) {
+			changed[name] = v
+		}
+	}
+	if len(changed) > 0 {
+		if len(Merged(s.Attributes, changed)) > MaxAttributes {
+			return nil, fault.New(fault.Rejected, "too-many-attributes", "a customer has at most %d attributes", MaxAttributes)
+		}
+		events = append(events, AttributesUpdated{changed})
+	}
+	return events, nil
+}
+
+func deactivate(s State, c Deactivate) ([]any, error) {
+	if s.Status == StatusDeactivated {
+		return nil, nil
+	}
+	if !slices.Contains([]string{"customer-request", "fraud", "terms-violation", "other"}, c.Reason) {
+		return nil, fault.New(fault.Invalid, "invalid-reason", "reason must be customer-request, fraud, terms-violation or other")
+	}
+	if err := checkTexts(text{"notes", c.Notes, 1000}); err != nil {
+		return nil, err
+	}
+	return []any{Deactivated{c.Reason, c.Notes, s.Status}}, nil
+}
+
+func requestDeletion(s State, c RequestDeletion) ([]any, error) {
+	switch {
+	case s.Status == StatusErasing:
+		return nil, nil
+	case !slices.Contains([]string{"gdpr-request", "data-retention-policy"}, c.Reason):
+		return nil, fault.New(fault.Invalid, "invalid-reason", "reason must be gdpr-request or data-retention-policy")
+	case c.DeletionType != "anonymize":
+		return nil, fault.New(fault.Invalid, "invalid-deletion-type", "deletionType must be anonymize")
+	}
+	return []any{DeletionRequested(c)}, nil
+}
+
+func identify(s State, c Identify) ([]any, error) {
+	if s.Status == StatusErased || s.Status == StatusErasing {
+		return nil, nil // suppressed: accepted and not stored
+	}
+	var events []any
+	p := c.Profile
+	p.FirstName, p.LastName, p.Phone = clipped(p.FirstName, 100), clipped(p.LastName, 100), clipped(p.Phone, 32)
+	if a := p.Address; a != nil {
+		fits := Address{clip(a.Line1, 200), clip(a.Line2, 200), clip(a.City, 100), clip(a.Region, 100), clip(a.PostalCode, 20), clip(a.Country, 60)}
+		p.Address = &fits
+	}
+	if born := value(p.DateOfBirth); born != "" {
+		if _, err := time.Parse(time.DateOnly, born); err != nil || born < "1900-01-01" || born > p.Today {
+			p.DateOfBirth = nil
+		}
+	}
+	email, err := NormalEmail(c.Email)
+	if err != nil || c.EmailTaken {
+		if c.Email != "" { // keep it as the client's word, not as an address to write to
+			p.Attributes = Merged(p.Attributes, map[string]any{"email": clip(c.Email, 254)})
+		}
+		email = ""
+	}
+	if s.Status == StatusNone {
+		created := Created{
+			Email: email, FirstName: value(p.FirstName), LastName: value(p.LastName), Phone: value(p.Phone),
+			ExternalID: c.ExternalID, Source: c.Source, IPAddress: c.IPAddress, UserAgent: c.UserAgent,
+		}
+		events, s = append(events, created), Evolve(s, created)
+	} else if email != "" && email != s.Email {
+		changed := EmailUpdated{OldEmail: s.Email, NewEmail: email, IPAddress: c.IPAddress, UserAgent: c.UserAgent}
+		events, s = append(events, changed), Evolve(s, changed)
+	}
+	if room := MaxAttributes - len(s.Attributes); len(p.Attributes) > room {
+		kept := map[string]any{}
+		for _, name := range slices.Sorted(maps.Keys(p.Attributes)) {
+			if _, had := s.Attributes[name]; had || room > 0 {
+				kept[name] = p.Attributes[name]
+				if !had {
+					room--
+				}
+			}
+		}
+		p.Attributes = kept
+	}
+	more, err := updateProfile(s, p)
+	if err != nil {
+		return nil, err
+	}
+	events = append(events, more...)
+	return append(events, linkVisitor(s, c.VisitorID)...), nil
+}
+
+func linkVisitor(s State, visitor string) []any {
+	if visitor == "" || slices.Contains(s.Visitors, visitor) {
+		return nil
+	}
+	return []any{VisitorLinked{visitor}}
+}
+
+// NormalEmail checks an address and returns it as it is compared: without surrounding spaces, in lower case.
+func NormalEmail(email string) (string, error) {
+	email = strings.ToLower(strings.TrimSpace(email))
+	parsed, err := mail.ParseAddress(email)
+	at := strings.LastIndexByte(email, '@')
+	if err != nil || parsed.Address != email || len(email) > 254 || at > 64 || !strings.Contains(email[at+1:], ".") || strings.ContainsAny(email, " \"<>()") {
+		return "", fault.New(fault.Invalid, "invalid-email", "email is not a valid address")
+	}
+	return email, nil
+}
+
+type text struct {
+	name, value string
+	limit       int
+}
+
+func checkTexts(texts ...text) error {
+	for _, t := range texts {
+		if len(t.value) > t.limit {
+			return fault.New(fault.Invalid, "too-long", "%s has %d bytes, at most %d", t.name, len(t.value), t.limit)
+		}
+	}
+	return nil
+}
+
+func value(p *string) string {
+	if p == nil {
+		return ""
+	}
+	return *p
+}
+
+func or(p *string, old string) string {
+	if p == nil {
+		return old
+	}
+	return *p
+}
+
+func clipped(p *string, limit int) *string {
+	if p == nil {
+		return nil
+	}
+	c := clip(*p, limit)
+	return &c
+}
+
+// clip cuts s to at most limit bytes, between characters.
+func clip(s string, limit int) string {
+	if len(s) <= limit {
+		return s
+	}
+	for limit > 0 && s[limit]&0xC0 == 0x80 {
+		limit--
+	}
+	return s[:limit]
+}

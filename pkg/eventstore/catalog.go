@@ -1,0 +1,174 @@
+package eventstore
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+)
+
+// Upcaster turns the data of schema version n into that of n+1. It may change the map it is given. Numbers are
+// json.Number, since a float64 would not bring every int64 through; personal fields of an erased customer are absent.
+type Upcaster func(map[string]any) map[string]any
+
+// Declaration declares an event type once: its name on the wire, the Go type of its data, and how older versions become
+// today's. Its schema version is the number of upcasters + 1.
+type Declaration struct {
+	Name      string
+	Upcasters []Upcaster
+	data      reflect.Type
+}
+
+// Declare declares the event type name with data of type T, a struct whose every field has a json name and a pii tag:
+// pii:"-" for a field that was looked at and holds nothing personal, else the kind of personal data it holds.
+func Declare[T any](name string, upcasters ...Upcaster) Declaration {
+	return Declaration{Name: name, Upcasters: upcasters, data: reflect.TypeFor[T]()}
+}
+
+// Catalog knows every declared event type and takes its personal fields apart from the others.
+type Catalog struct {
+	byName map[string]*entry
+	byType map[reflect.Type]*entry
+}
+
+type entry struct {
+	Declaration
+	schema          int
+	public, private reflect.Type // shadow structs with the fields of one kind each
+	publicFields    []int
+	privateFields   []int
+}
+
+// NewCatalog makes a catalog. It panics on a type declared twice and on a field without json name or pii tag: both are
+// defects that the first test finds.
+func NewCatalog(declarations ...[]Declaration) *Catalog {
+	c := &Catalog{byName: map[string]*entry{}, byType: map[reflect.Type]*entry{}}
+	for _, d := range slices.Concat(declarations...) {
+		if c.byName[d.Name] != nil || c.byType[d.data] != nil {
+			panic("event type declared twice: " + d.Name)
+		}
+		e := newEntry(d)
+		c.byName[d.Name], c.byType[d.data] = e, e
+	}
+	return c
+}
+
+func newEntry(d Declaration) *entry {
+	e := &entry{Declaration: d, schema: len(d.Upcasters) + 1}
+	var public, private []reflect.StructField
+	for i := range d.data.NumField() {
+		f := d.data.Field(i)
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		pii, looked := f.Tag.Lookup("pii")
+		switch {
+		case name == "" || name == "-" || !looked || pii == "":
+			panic(fmt.Sprintf("%s.%s: every field of an event has a json name and a pii tag", d.Name, f.Name))
+		case pii == "-":
+			public, e.publicFields = append(public, f), append(e.publicFields, i)
+		default:
+			private, e.privateFields = append(private, f), append(e.privateFields, i)
+		}
+	}
+	e.public, e.private = reflect.StructOf(public), reflect.StructOf(private)
+	return e
+}
+
+// Names returns the declared event types, sorted.
+func (c *Catalog) Names() []string { return slices.Sorted(maps.Keys(c.byName)) }
+
+// Schema returns the current schema version of an event type, 0 for one that is not declared.
+func (c *Catalog) Schema(name string) int {
+	if e := c.byName[name]; e != nil {
+		return e.schema
+	}
+	return 0
+}
+
+// Type returns the Go type of an event type's data, nil for one that is not declared.
+func (c *Catalog) Type(name string) reflect.Type {
+	if e := c.byName[name]; e != nil {
+		return e.data
+	}
+	return nil
+}
+
+// NameOf returns the name of the event type that data is of, "" for none.
+func (c *Catalog) NameOf(data any) string {
+	if e := c.byType[reflect.TypeOf(data)]; e != nil {
+		return e.Name
+	}
+	return ""
+}
+
+// Encode takes an event's data apart. private is nil if no personal field is set.
+func (c *Catalog) Encode(data any) (name string, schema int, public, private json.RawMessage, err error) {
+	e := c.byType[reflect.TypeOf(data)]
+	if e == nil {
+		return "", 0, nil, nil, fmt.Errorf("event data of type %T is not declared", data)
+	}
+	if public, err = part(data, e.public, e.publicFields); err != nil {
+		return "", 0, nil, nil, fmt.Errorf("encode %s: %w", e.Name, err)
+	}
+	if len(e.privateFields) > 0 {
+		if private, err = part(data, e.private, e.privateFields); err != nil {
+			return "", 0, nil, nil, fmt.Errorf("encode %s: %w", e.Name, err)
+		}
+		if string(private) == "{}" {
+			private = nil
+		}
+	}
+	return e.Name, e.schema, public, private, nil
+}
+
+func part(data any, shadow reflect.Type, fields []int) (json.RawMessage, error) {
+	from, to := reflect.ValueOf(data), reflect.New(shadow)
+	for i, field := range fields {
+		to.Elem().Field(i).Set(from.Field(field))
+	}
+	return json.Marshal(to.Interface())
+}
+
+// Decode puts an event's data together again, upcast to the current schema. private may be nil.
+func (c *Catalog) Decode(name string, schema int, public, private json.RawMessage) (any, error) {
+	e := c.byName[name]
+	if e == nil {
+		return nil, fmt.Errorf("event type %s is not declared", name)
+	}
+	if schema < 1 || schema > e.schema {
+		return nil, fmt.Errorf("%s has schema version %d, this program knows 1 to %d", name, schema, e.schema)
+	}
+	if schema < e.schema {
+		whole := map[string]any{}
+		for _, part := range []json.RawMessage{public, private} {
+			if part == nil {
+				continue
+			}
+			exact := json.NewDecoder(bytes.NewReader(part))
+			exact.UseNumber()
+			if err := exact.Decode(&whole); err != nil {
+				return nil, fmt.Errorf("decode %s: %w", name, err)
+			}
+		}
+		for _, up := range e.Upcasters[schema-1:] {
+			whole = up(whole)
+		}
+		var err error
+		if public, err = json.Marshal(whole); err != nil {
+			return nil, fmt.Errorf("decode %s: %w", name, err)
+		}
+		private = nil
+	}
+	data := reflect.New(e.data)
+	for _, part := range []json.RawMessage{public, private} {
+		if part == nil {
+			continue
+		}
+		if err := json.Unmarshal(part, data.Interface()); err != nil {
+			return nil, fmt.Errorf("decode %s: %w", name, err)
+		}
+	}
+	return data.Elem().Interface(), nil
+}

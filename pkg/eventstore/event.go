@@ -1,0 +1,57 @@
+package eventstore
+
+import (
+	"time"
+)
+
+// Event is one event as the program sees it: its envelope, and its data as a value of the type declared in a Catalog,
+// upcast to today's schema. Fields of an erased customer that held something personal are zero.
+type Event struct {
+	ID            string
+	Type          string
+	Schema        int // the version Data now has
+	Stream        string
+	Version       int64
+	OccurredAt    time.Time
+	RecordedAt    time.Time
+	CorrelationID string
+	CausationID   string
+	Actor         string
+	Source        string
+	Message       string // fingerprint of the message it came in, "" for none
+	Data          any
+	Erased        bool // its personal fields can no longer be read
+}
+
+// New is an event that was decided and not yet stored. Data's type must be in the Catalog. OccurredAt zero stands for the
+// time of recording.
+type New struct {
+	Data       any
+	OccurredAt time.Time
+	Message    string
+}
+
+// Happened wraps decided data as new events that happen at the time of recording.
+func Happened(data ...any) []New {
+	events := make([]New, len(data))
+	for i, d := range data {
+		events[i] = New{Data: d}
+	}
+	return events
+}
+
+// Decider is a domain's rules as a plain record. C is its commands and E its events, as a rule interfaces or any.
+type Decider[S, C, E any] struct {
+	Initial S
+	Evolve  func(S, E) S            // cannot fail: you cannot reject what has happened
+	Decide  func(S, C) ([]E, error) // pure: time, ids and rates arrive inside the command
+}
+
+// Fold returns the state after the events.
+func (d Decider[S, C, E]) Fold(events ...E) S {
+	state := d.Initial
+	for _, e := range events {
+		state = d.Evolve(state, e)
+	}
+	return state
+}

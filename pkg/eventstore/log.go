@@ -1,0 +1,475 @@
+package eventstore
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+	"maps"
+	"slices"
+	"time"
+
+	"defter/pkg/fault"
+)
+
+// Limits of a decision.
+const (
+	DefaultAttempts    = 4      // one try and three more after conflicts
+	snapshotAfterBytes = 12_000 // of events read beyond a snapshot: three read units, the price of reading once more
+)
+
+// ErrErased: the data key was destroyed; what it sealed can never be read again.
+var ErrErased = errors.New("the data key was destroyed")
+
+// Vault seals what is personal under the data key of its owner, a stream. Sealing is deterministic: the same plaintext
+// in the same place gives the same bytes. Both fail with ErrErased once the owner's key was destroyed.
+type Vault interface {
+	// Seal makes the owner's key if there is none. place is bound to the result: it opens nowhere else.
+	Seal(ctx context.Context, owner, place string, plaintext []byte) ([]byte, error)
+	Open(ctx context.Context, owner, place string, sealed []byte) ([]byte, error)
+}
+
+// Log appends to streams and reads them, in the program's terms.
+type Log struct {
+	Store    Store
+	Catalog  *Catalog
+	Vault    Vault
+	Now      func() time.Time
+	NewID    func() string                                    // a new UUIDv7
+	Validate func(name string, schema int, data []byte) error // against the released schema
+	Cache    *Cache                                           // nil for none
+}
+
+// Meta is what an event's envelope says about its command.
+type Meta struct {
+	CorrelationID string
+	CausationID   string
+	Actor         string
+	Source        string
+}
+
+// Head is a stream as loaded: its version and the states of the folds asked for. It never changes.
+type Head struct {
+	Stream     string
+	Version    int64 // 0 for a stream that does not exist
+	RecordedAt time.Time
+	states     map[string]any
+	behind     map[string]int // bytes of events beyond each fold's snapshot
+	size       map[string]int // bytes of each fold's snapshot, 0 for none known
+}
+
+// Command is what Handle decides on.
+type Command struct {
+	Stream   string
+	Folds    []AnyFold
+	Meta     Meta
+	Attempts int // 0 for DefaultAttempts
+	// Decide returns what is to be appended, nothing if there is nothing to do. It is called again after a conflict.
+	Decide func(h *Head) (Decision, error)
+}
+
+// Decision is what a command appends.
+type Decision struct {
+	Events []New
+	Claims []Claim
+	// Answer, if set, makes further claims once the new state is known, such as a stored answer.
+	Answer func(next *Head) ([]Claim, error)
+}
+
+// Handle loads the stream, decides and appends. It returns the head after it, and how many events it appended. A cached
+// head saves the load: it may decide only what an append then proves current; anything else is decided again on a
+// fresh one.
+func (l *Log) Handle(ctx context.Context, c Command) (*Head, int, error) {
+	unlock, err := l.Cache.lock(ctx, c.Stream)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer unlock()
+	attempts := c.Attempts
+	if attempts == 0 {
+		attempts = DefaultAttempts
+	}
+	head, cached := l.Cache.get(c.Stream, c.Folds)
+	if !cached {
+		if head, err = l.load(ctx, c.Stream, c.Folds); err != nil {
+			return nil, 0, err
+		}
+	}
+	for attempt := 1; ; {
+		d, err := c.Decide(head)
+		if err != nil || len(d.Events) == 0 {
+			if !cached {
+				return head, 0, err
+			}
+			if head, err = l.advance(ctx, head, c.Folds); err != nil {
+				return nil, 0, err
+			}
+			cached = false
+			continue
+		}
+		next, appended, err := l.append(ctx, c, head, d)
+		switch {
+		case err == nil:
+			l.snapshot(ctx, next, c.Folds)
+			l.Cache.put(next)
+			return next, appended, nil
+		case !errors.Is(err, ErrConflict):
+			l.Cache.drop(c.Stream)
+			return nil, 0, err
+		case attempt >= attempts:
+			l.Cache.drop(c.Stream)
+			return nil, 0, fault.Because(err, fault.Conflict, "concurrent-change", "%s was changed by others %d times meanwhile", kindOf(c.Stream), attempt)
+		}
+		attempt++
+		cached = false
+		if head, err = l.advance(ctx, head, c.Folds); err != nil {
+			return nil, 0, err
+		}
+	}
+}
+
+// Load returns the stream's head, strongly consistent.
+func (l *Log) Load(ctx context.Context, stream string, folds ...AnyFold) (*Head, error) {
+	return l.load(ctx, stream, folds)
+}
+
+func (l *Log) load(ctx context.Context, stream string, folds []AnyFold) (*Head, error) {
+	if len(folds) == 0 {
+		return l.last(ctx, stream)
+	}
+	names := make([]string, len(folds))
+	for i, f := range folds {
+		names[i] = f.name()
+	}
+	snapshots, err := l.Store.LoadSnapshots(ctx, stream, names...)
+	if err != nil {
+		return nil, fmt.Errorf("load %s: %w", kindOf(stream), err)
+	}
+	h := &Head{Stream: stream, states: map[string]any{}, behind: map[string]int{}, size: map[string]int{}}
+	at := make(map[string]int64, len(folds)) // the version each state is at
+	from := int64(-1)
+	for _, f := range folds {
+		h.states[f.name()] = f.initial()
+		i := slices.IndexFunc(snapshots, func(s Snapshot) bool { return s.Fold == f.name() && s.State == f.layout() })
+		if i >= 0 {
+			s := snapshots[i]
+			data, err := l.Vault.Open(ctx, stream, snapshotPlace(stream, s.Fold), s.Sealed)
+			if err != nil && !errors.Is(err, ErrErased) {
+				return nil, fmt.Errorf("load %s: %w", kindOf(stream), err)
+			}
+			if err == nil {
+				state, err := f.decode(data)
+				if err == nil { // a snapshot that cannot be read is as good as none
+					h.states[f.name()], at[f.name()] = state, s.Version
+					h.size[f.name()] = len(s.Sealed)
+					if s.Version > h.Version {
+						h.Version, h.RecordedAt = s.Version, s.RecordedAt
+					}
+				}
+			}
+		}
+		if from < 0 || at[f.name()] < from {
+			from = at[f.name()]
+		}
+	}
+	return h, l.replay(ctx, h, folds, at, from+1)
+}
+
+// last returns a head without states, which takes the last commit alone.
+func (l *Log) last(ctx context.Context, stream string) (*Head, error) {
+	h := &Head{Stream: stream, states: map[string]any{}, behind: map[string]int{}, size: map[string]int{}}
+	for commit, err := range l.Store.ReadBack(ctx, stream, 0) {
+		if err != nil {
+			return nil, fmt.Errorf("load %s: %w", kindOf(stream), err)
+		}
+		h.Version, h.RecordedAt = commit.Last(), commit.RecordedAt
+		break
+	}
+	return h, nil
+}
+
+// advance returns h with what was appended since.
+func (l *Log) advance(ctx context.Context, h *Head, folds []AnyFold) (*Head, error) {
+	next := h.clone()
+	at := make(map[string]int64, len(folds))
+	for _, f := range folds {
+		at[f.name()] = h.Version
+	}
+	return next, l.replay(ctx, next, folds, at, h.Version+1)
+}
+
+func (l *Log) replay(ctx context.Context, h *Head, folds []AnyFold, at map[string]int64, from int64) error {
+	for commit, err := range l.Store.Read(ctx, h.Stream, from, 0) {
+		if err != nil {
+			return fmt.Errorf("load %s: %w", kindOf(h.Stream), err)
+		}
+		if commit.First != from {
+			return fmt.Errorf("load %s: a commit begins at version %d, the one before it ended at %d", kindOf(h.Stream), commit.First, from-1)
+		}
+		from = commit.Last() + 1
+		events, err := l.Open(ctx, commit)
+		if err != nil {
+			return err
+		}
+		for _, e := range events {
+			for _, f := range folds {
+				if e.Version > at[f.name()] {
+					h.states[f.name()] = f.evolve(h.states[f.name()], e)
+				}
+			}
+		}
+		for _, f := range folds {
+			if commit.Last() > at[f.name()] {
+				h.behind[f.name()] += commit.Size()
+			}
+		}
+		if commit.Last() > h.Version {
+			h.Version, h.RecordedAt = commit.Last(), commit.RecordedAt
+		}
+	}
+	return nil
+}
+
+func (l *Log) append(ctx context.Context, c Command, head *Head, d Decision) (*Head, int, error) {
+	commit, events, err := l.commit(ctx, c, head, d.Events)
+	if err != nil {
+		return nil, 0, err
+	}
+	next := head.clone()
+	for _, f := range c.Folds {
+		for _, e := range events {
+			next.states[f.name()] = f.evolve(next.states[f.name()], e)
+		}
+		next.behind[f.name()] += commit.Size()
+	}
+	next.Version, next.RecordedAt = commit.Last(), commit.RecordedAt
+	claims := d.Claims
+	if d.Answer != nil {
+		more, err := d.Answer(next)
+		if err != nil {
+			return nil, 0, err
+		}
+		claims = append(slices.Clip(claims), more...)
+	}
+	if err := l.Store.Append(ctx, commit, claims...); err != nil {
+		return nil, 0, fmt.Errorf("append to %s: %w", kindOf(c.Stream), err)
+	}
+	return next, len(events), nil
+}
+
+// commit makes the commit of decided events, and the events as a reader would see them.
+func (l *Log) commit(ctx context.Context, c Command, head *Head, news []New) (Commit, []Event, error) {
+	now := l.Now().UTC().Truncate(time.Millisecond)
+	if now.Before(head.RecordedAt) {
+		now = head.RecordedAt
+	}
+	commit := Commit{
+		ID: commitID(l.NewID()), Stream: c.Stream, First: head.Version + 1, RecordedAt: now,
+		CorrelationID: c.Meta.CorrelationID, CausationID: c.Meta.CausationID, Actor: c.Meta.Actor, Source: c.Meta.Source,
+	}
+	private := make([]json.RawMessage, len(news))
+	sealed := false
+	for i, n := range news {
+		name, schema, public, secret, err := l.Catalog.Encode(n.Data)
+		if err != nil {
+			return Commit{}, nil, err
+		}
+		if l.Validate != nil {
+			if err := l.Validate(name, schema, join(public, secret)); err != nil {
+				return Commit{}, nil, err
+			}
+		}
+		at := n.OccurredAt.UTC().Truncate(time.Millisecond)
+		if n.OccurredAt.IsZero() {
+			at = now
+		}
+		commit.Events = append(commit.Events, Record{Type: name, Schema: schema, OccurredAt: at, Message: n.Message, Data: public})
+		private[i], sealed = secret, sealed || secret != nil
+	}
+	if sealed {
+		plaintext, err := json.Marshal(private)
+		if err != nil {
+			return Commit{}, nil, fmt.Errorf("encode private fields: %w", err)
+		}
+		if commit.Sealed, err = l.Vault.Seal(ctx, c.Stream, commitPlace(commit), plaintext); err != nil {
+			return Commit{}, nil, sealingError(err)
+		}
+	}
+	if n := commit.Size(); len(news) > MaxCommitEvents || n > MaxCommitBytes {
+		return Commit{}, nil, fault.New(fault.Invalid, "too-large", "%d events of %d bytes are more than one command may append", len(news), n)
+	}
+	events := make([]Event, len(news))
+	for i := range commit.Events {
+		events[i] = envelope(commit, i)
+		events[i].Data = news[i].Data
+	}
+	return commit, events, nil
+}
+
+// Open returns a commit's events.
+func (l *Log) Open(ctx context.Context, c Commit) ([]Event, error) {
+	private := make([]json.RawMessage, len(c.Events))
+	erased := false
+	if c.Sealed != nil {
+		plaintext, err := l.Vault.Open(ctx, c.Stream, commitPlace(c), c.Sealed)
+		switch {
+		case errors.Is(err, ErrErased):
+			erased = true
+		case err != nil:
+			return nil, fmt.Errorf("open version %d of %s: %w", c.First, kindOf(c.Stream), err)
+		default:
+			if err := json.Unmarshal(plaintext, &private); err != nil || len(private) != len(c.Events) {
+				return nil, fmt.Errorf("version %d of %s: private fields do not fit its events", c.First, kindOf(c.Stream))
+			}
+		}
+	}
+	events := make([]Event, len(c.Events))
+	for i, r := range c.Events {
+		secret := private[i]
+		if string(secret) == "null" {
+			secret = nil
+		}
+		data, err := l.Catalog.Decode(r.Type, r.Schema, r.Data, secret)
+		if err != nil {
+			return nil, fmt.Errorf("version %d of %s: %w", c.First+int64(i), kindOf(c.Stream), err)
+		}
+		events[i] = envelope(c, i)
+		events[i].Data, events[i].Erased = data, erased
+		events[i].Schema = l.Catalog.Schema(r.Type)
+	}
+	return events, nil
+}
+
+// Events yields the stream's events of versions from … to (to = 0: to the end), in order.
+func (l *Log) Events(ctx context.Context, stream string, from, to int64) iter.Seq2[Event, error] {
+	return func(yield func(Event, error) bool) {
+		first := true
+		for commit, err := range l.Store.Read(ctx, stream, from, to) {
+			if err == nil && first && commit.First > from {
+				if !l.inside(ctx, stream, from, to, yield) {
+					return
+				}
+			}
+			first = false
+			if !l.yieldCommit(ctx, commit, err, from, to, yield) {
+				return
+			}
+		}
+		if first { // every version asked for, if any, is inside an earlier commit
+			l.inside(ctx, stream, from, to, yield)
+		}
+	}
+}
+
+// inside yields the events from … of the commit that begins before from.
+func (l *Log) inside(ctx context.Context, stream string, from, to int64, yield func(Event, error) bool) bool {
+	if from <= 1 {
+		return true
+	}
+	for commit, err := range l.Store.ReadBack(ctx, stream, from-1) {
+		return l.yieldCommit(ctx, commit, err, from, to, yield)
+	}
+	return true
+}
+
+func (l *Log) yieldCommit(ctx context.Context, c Commit, err error, from, to int64, yield func(Event, error) bool) bool {
+	if err != nil {
+		yield(Event{}, fmt.Errorf("read events: %w", err))
+		return false
+	}
+	events, err := l.Open(ctx, c)
+	if err != nil {
+		yield(Event{}, err)
+		return false
+	}
+	for _, e := range events {
+		if e.Version < from || to > 0 && e.Version > to {
+			continue
+		}
+		if !yield(e, nil) {
+			return false
+		}
+	}
+	return true
+}
+
+// snapshot saves the folds that have fallen behind, best effort: without one the next load only reads more. A large
+// state waits for as many events as would pay for writing it.
+func (l *Log) snapshot(ctx context.Context, h *Head, folds []AnyFold) {
+	for _, f := range folds {
+		if h.behind[f.name()] < max(snapshotAfterBytes, 2*h.size[f.name()]) {
+			continue
+		}
+		data, err := f.encode(h.states[f.name()])
+		if err != nil {
+			continue
+		}
+		if h.size[f.name()] = len(data); h.behind[f.name()] < 2*len(data) {
+			continue
+		}
+		sealed, err := l.Vault.Seal(ctx, h.Stream, snapshotPlace(h.Stream, f.name()), data)
+		if err != nil {
+			continue
+		}
+		s := Snapshot{Stream: h.Stream, Fold: f.name(), Version: h.Version, State: f.layout(), RecordedAt: h.RecordedAt, Sealed: sealed}
+		if l.Store.SaveSnapshot(ctx, s) == nil {
+			h.behind[f.name()] = 0
+		}
+	}
+}
+
+func (h *Head) clone() *Head {
+	next := *h
+	next.states, next.behind, next.size = maps.Clone(h.states), maps.Clone(h.behind), maps.Clone(h.size)
+	return &next
+}
+
+func envelope(c Commit, i int) Event {
+	r := c.Events[i]
+	e := Event{
+		ID: c.EventID(i), Type: r.Type, Schema: r.Schema, Stream: c.Stream, Version: c.First + int64(i),
+		OccurredAt: r.OccurredAt, RecordedAt: c.RecordedAt,
+		CorrelationID: c.CorrelationID, CausationID: c.CausationID, Actor: c.Actor, Source: c.Source, Message: r.Message,
+	}
+	if e.CorrelationID == "" {
+		e.CorrelationID = c.ID
+	}
+	return e
+}
+
+// join puts two JSON objects together; the second may be nil.
+func join(public, private json.RawMessage) []byte {
+	if private == nil {
+		return public
+	}
+	if len(public) <= 2 {
+		return private
+	}
+	return bytes.Join([][]byte{public[:len(public)-1], private[1:]}, []byte(","))
+}
+
+// commitID clears the last 12 bits of a UUID, so that the events' ids can count up from it.
+func commitID(id string) string { return id[:len(id)-3] + "000" }
+
+func commitPlace(c Commit) string { return fmt.Sprintf("E#%s#%d", c.ID, c.First) }
+
+func snapshotPlace(stream, fold string) string { return "S#" + stream + "#" + fold }
+
+// kindOf names a stream in errors and logs without its id.
+func kindOf(stream string) string {
+	for i := range len(stream) {
+		if stream[i] == '#' {
+			return stream[:i]
+		}
+	}
+	return stream
+}
+
+func sealingError(err error) error {
+	if errors.Is(err, ErrErased) {
+		return fault.Because(err, fault.NotFound, "customer-erased", "this customer was erased")
+	}
+	return fmt.Errorf("seal private fields: %w", err)
+}

@@ -1,0 +1,311 @@
+package ingest
+
+import (
+	"encoding/json"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"defter/pkg/activity"
+	"defter/pkg/customer"
+	"defter/pkg/order"
+)
+
+// Source is who sends, known by its write key.
+type Source struct {
+	ID      string
+	Trusted bool // a server of ours: may say what was ordered and paid. A browser's key is public and may not.
+}
+
+// Facts returns what a track, page or screen message says happened.
+func Facts(m Message, s Source) []any {
+	var p properties
+	p.read(m.Properties)
+	switch m.Type {
+	case "page":
+		return []any{activity.PageViewed{
+			PageURL: clipText(first(p.text("url"), m.Context.Page.URL), 2048), PageTitle: clipText(first(p.text("title"), m.Context.Page.Title), 500),
+			Referrer: clipText(first(p.text("referrer"), m.Context.Page.Referrer), 2048), Name: clipText(m.Name, 200), Category: clipText(m.Category, 200),
+			SessionID: p.id("sessionId", "session_id"), Properties: p.rest("url", "title", "referrer", "sessionId", "session_id"), Context: context(m),
+		}}
+	case "screen":
+		return []any{activity.ScreenViewed{
+			Name: clipText(m.Name, 200), Category: clipText(m.Category, 200), SessionID: p.id("sessionId", "session_id"),
+			Properties: p.rest("sessionId", "session_id"), Context: context(m),
+		}}
+	}
+	if known := commerce(m, s, p); known != nil {
+		return known
+	}
+	return []any{activity.EventTracked{Event: clipText(m.Event, 200), Properties: p.rest(), Context: context(m)}}
+}
+
+// commerce maps the e-commerce events of the Segment specification, version 2. Nothing for an event that is another, or
+// lacks what it must have: it is then kept as it came.
+func commerce(m Message, s Source, p properties) []any {
+	currency := p.currency()
+	switch m.Event {
+	case "Products Searched":
+		if q := p.text("query"); q != "" {
+			return []any{activity.SearchPerformed{Query: clipText(q, 1000), ResultsCount: p.count("results_count"), SessionID: p.id("sessionId", "session_id"), Context: context(m)}}
+		}
+	case "Product Viewed", "Product Clicked":
+		if id := p.id("product_id", "sku"); id != "" {
+			price, _ := p.minor(currency, "price")
+			return []any{activity.ProductViewed{
+				ProductID: id, ProductName: clipText(p.text("name"), 500), ProductCategory: clipText(p.text("category"), 200),
+				PriceMinor: price, Currency: currency, ViewSource: viewSource(p.text("view_source")), SessionID: p.id("sessionId", "session_id"), Context: context(m),
+			}}
+		}
+	case "Product Added":
+		if cart, id := p.id("cart_id"), p.id("product_id", "sku"); cart != "" && id != "" {
+			price, _ := p.minor(currency, "price")
+			return []any{activity.ItemAddedToCart{
+				CartID: cart, ProductID: id, ProductName: clipText(p.text("name"), 500), Quantity: p.quantity(), PriceMinor: price, Currency: currency, Context: context(m),
+			}}
+		}
+	case "Product Removed":
+		if cart, id := p.id("cart_id"), p.id("product_id", "sku"); cart != "" && id != "" {
+			return []any{activity.ItemRemovedFromCart{CartID: cart, ProductID: id, Quantity: p.quantity(), Context: context(m)}}
+		}
+	case "Cart Viewed":
+		if cart := p.id("cart_id"); cart != "" {
+			return []any{activity.CartViewed{CartID: cart, Context: context(m)}}
+		}
+	case "Checkout Started":
+		value, _ := p.minor(currency, "value", "revenue")
+		return []any{activity.CheckoutStarted{
+			CartID: p.id("cart_id"), OrderID: p.id("order_id"), CartValueMinor: value, Currency: currency, ItemCount: int64(len(p.lines(currency))), Context: context(m),
+		}}
+	case "Checkout Step Completed":
+		if step := p.count("step"); step != nil && *step >= 1 {
+			names := []string{"shipping", "payment", "review"}
+			done := activity.CheckoutStepCompleted{CheckoutID: p.id("checkout_id"), StepNumber: *step, Context: context(m)}
+			if int(*step) <= len(names) {
+				done.Step = names[*step-1]
+			}
+			return []any{done}
+		}
+	case "Order Completed":
+		total, ok := p.minor(currency, "total", "revenue", "value")
+		id := p.id("order_id")
+		if !s.Trusted || !ok || id == "" || total < 0 {
+			return nil
+		}
+		subtotal, _ := p.minor(currency, "subtotal")
+		tax, _ := p.minor(currency, "tax")
+		shipping, _ := p.minor(currency, "shipping")
+		return []any{
+			order.Placed{
+				OrderID: id, CartID: p.id("cart_id"), Items: p.lines(currency), SubtotalMinor: subtotal, TaxMinor: tax,
+				ShippingMinor: shipping, TotalMinor: total, Currency: currency,
+			},
+			order.PaymentSucceeded{OrderID: id, PaymentID: id, AmountMinor: total, Currency: currency},
+		}
+	case "Order Cancelled":
+		if id := p.id("order_id"); s.Trusted && id != "" {
+			return []any{order.Cancelled{OrderID: id, Reason: clipText(p.text("reason"), 200)}}
+		}
+	case "Order Refunded":
+		amount, ok := p.minor(currency, "total", "value", "revenue")
+		if id := p.id("order_id"); s.Trusted && id != "" && ok && amount > 0 {
+			return []any{order.RefundCompleted{OrderID: id, RefundID: p.id("refund_id"), AmountMinor: amount, Currency: currency}}
+		}
+	}
+	return nil
+}
+
+// Identify returns the command that takes over a message's traits.
+func Identify(m Message, s Source, externalID, visitorID string) customer.Identify {
+	var p properties
+	p.read(m.Context.Traits)
+	var own properties
+	own.read(m.Traits)
+	maps.Copy(p, own)
+	c := customer.Identify{
+		Email: p.text("email"), Source: "api", ExternalID: externalID, VisitorID: visitorID,
+		IPAddress: clipText(m.Context.IP, 45), UserAgent: clipText(m.Context.UserAgent, 512),
+	}
+	if !s.Trusted {
+		c.Source = "web"
+	}
+	u := &c.Profile
+	u.Today = m.OccurredAt.UTC().Format(time.DateOnly)
+	u.FirstName, u.LastName = p.optional("firstName", "first_name"), p.optional("lastName", "last_name")
+	if name := p.text("name"); name != "" && u.FirstName == nil && u.LastName == nil {
+		given, family, _ := strings.Cut(name, " ")
+		u.FirstName, u.LastName = &given, &family
+	}
+	u.Phone = p.optional("phone")
+	if born := p.text("birthday", "dateOfBirth"); len(born) >= 10 {
+		born = born[:10]
+		u.DateOfBirth = &born
+	}
+	if raw, ok := p["address"]; ok {
+		var a properties
+		a.read(raw)
+		u.Address = &customer.Address{
+			Line1: a.text("street", "line1"), Line2: a.text("line2"), City: a.text("city"), Region: a.text("state", "region"),
+			PostalCode: a.text("postalCode", "postal_code", "zip"), Country: a.text("country"),
+		}
+	}
+	known := []string{"email", "firstName", "first_name", "lastName", "last_name", "name", "phone", "birthday", "dateOfBirth", "address"}
+	for _, name := range slices.Sorted(maps.Keys(p)) {
+		if slices.Contains(known, name) || len(name) > 100 {
+			continue
+		}
+		var value any
+		if json.Unmarshal(p[name], &value) == nil {
+			if u.Attributes == nil {
+				u.Attributes = map[string]any{}
+			}
+			u.Attributes[name] = value
+		}
+	}
+	return c
+}
+
+func context(m Message) *activity.Context {
+	c := activity.Context{
+		IPAddress: clipText(m.Context.IP, 45), UserAgent: clipText(m.Context.UserAgent, 512), Locale: clipText(m.Context.Locale, 35),
+		Timezone: clipText(m.Context.Timezone, 64), OriginalTimestamp: m.Claimed,
+	}
+	if m.Type == "track" {
+		c.PageURL, c.Referrer = clipText(m.Context.Page.URL, 2048), clipText(m.Context.Page.Referrer, 2048)
+	}
+	if c == (activity.Context{}) {
+		return nil
+	}
+	return &c
+}
+
+// properties are a JSON object's members, their numbers as written.
+type properties map[string]json.RawMessage
+
+func (p *properties) read(raw json.RawMessage) {
+	*p = properties{}
+	if len(raw) > 0 {
+		_ = json.Unmarshal(raw, p) // Parse has seen that it is an object or null
+		if *p == nil {
+			*p = properties{}
+		}
+	}
+}
+
+// text returns the first of the members that is a string.
+func (p properties) text(names ...string) string {
+	for _, name := range names {
+		var s string
+		if json.Unmarshal(p[name], &s) == nil && s != "" {
+			return s
+		}
+	}
+	return ""
+}
+
+func (p properties) optional(names ...string) *string {
+	if s := p.text(names...); s != "" {
+		return &s
+	}
+	return nil
+}
+
+// id returns the first of the members that can be an id: a string, or a number as written.
+func (p properties) id(names ...string) string {
+	for _, name := range names {
+		var i id
+		if raw, ok := p[name]; ok && json.Unmarshal(raw, &i) == nil && i != "" && len(i) <= 128 {
+			return string(i)
+		}
+	}
+	return ""
+}
+
+func (p properties) currency() string {
+	c := strings.ToUpper(p.text("currency"))
+	if len(c) != 3 || strings.Trim(c, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" {
+		return "USD" // what the specification assumes
+	}
+	return c
+}
+
+// minor returns the first of the members that is an amount, in minor units.
+func (p properties) minor(currency string, names ...string) (int64, bool) {
+	for _, name := range names {
+		raw := strings.Trim(string(p[name]), `"`)
+		if raw == "" || raw == "null" {
+			continue
+		}
+		if n, err := order.Minor(raw, currency); err == nil {
+			return n, true
+		}
+	}
+	return 0, false
+}
+
+func (p properties) count(name string) *int64 {
+	var n int64
+	if raw, ok := p[name]; ok && json.Unmarshal(raw, &n) == nil && string(raw) != "null" {
+		return &n
+	}
+	return nil
+}
+
+func (p properties) quantity() int64 {
+	if n := p.count("quantity"); n != nil && *n > 0 {
+		return *n
+	}
+	return 1
+}
+
+func (p properties) lines(currency string) []order.Line {
+	var products []properties
+	if json.Unmarshal(p["products"], &products) != nil {
+		return nil
+	}
+	var lines []order.Line
+	for _, product := range products[:min(len(products), 500)] {
+		if product == nil {
+			continue
+		}
+		price, _ := product.minor(currency, "price")
+		lines = append(lines, order.Line{
+			ProductID: product.id("product_id", "sku"), ProductName: clipText(product.text("name"), 500),
+			Category: clipText(product.text("category"), 200), Quantity: product.quantity(), PriceMinor: price,
+		})
+	}
+	return lines
+}
+
+// rest returns the other members, nothing if there are none.
+func (p properties) rest(but ...string) json.RawMessage {
+	kept := maps.Clone(p)
+	for _, name := range but {
+		delete(kept, name)
+	}
+	if len(kept) == 0 {
+		return nil
+	}
+	raw, err := json.Marshal(kept)
+	if err != nil { // its members were read from JSON
+		return nil
+	}
+	return raw
+}
+
+func viewSource(s string) string {
+	if slices.Contains([]string{"search", "category", "recommendation", "direct"}, s) {
+		return s
+	}
+	return ""
+}
+
+func first(texts ...string) string {
+	for _, t := range texts {
+		if t != "" {
+			return t
+		}
+	}
+	return ""
+}

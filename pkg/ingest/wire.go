@@ -1,0 +1,310 @@
+// Package ingest understands what analytics SDKs send, in the formats of the Segment and RudderStack HTTP APIs, and turns
+// it into facts. Three words: a message is one call of an SDK; a batch is several in one request; a source is who sends,
+// known by its write key, and how far it is trusted.
+package ingest
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"defter/pkg/fault"
+)
+
+// Limits of the wire contract.
+const (
+	MaxEventBytes  = 32 << 10
+	MaxBatchBytes  = 4 << 20
+	MaxBatchEvents = 2500
+	MaxMessageID   = 100
+	MaxID          = 256 // bytes of a user, anonymous, group or previous id
+
+	maxFuture = 5 * time.Minute // a client's clock may be ahead by this much after correction
+)
+
+// Types of messages.
+var types = map[string]bool{"identify": true, "track": true, "page": true, "screen": true, "group": true, "alias": true}
+
+// Message is one call of an SDK.
+type Message struct {
+	Type        string
+	MessageID   string // as the client gave it, "" if it gave none
+	UserID      string
+	AnonymousID string
+	PreviousID  string
+	GroupID     string
+	Event       string
+	Name        string
+	Category    string
+	Properties  json.RawMessage
+	Traits      json.RawMessage
+	Context     Context
+	OccurredAt  time.Time // corrected for the skew of the client's clock
+	Claimed     string    // the client's own time, where it was not believed
+}
+
+// Context is the part of a message's context that is kept.
+type Context struct {
+	IP        string `json:"ip"`
+	UserAgent string `json:"userAgent"`
+	Locale    string `json:"locale"`
+	Timezone  string `json:"timezone"`
+	Page      struct {
+		URL      string `json:"url"`
+		Title    string `json:"title"`
+		Referrer string `json:"referrer"`
+	} `json:"page"`
+	Traits json.RawMessage `json:"traits"`
+}
+
+// Rejected is a message of an accepted batch that cannot be taken in.
+type Rejected struct {
+	Raw    json.RawMessage
+	Reason string
+}
+
+// Request is one HTTP request of an SDK.
+type Request struct {
+	WriteKey string // in the body, "" for none
+	Messages []Message
+	Rejected []Rejected
+}
+
+type id string
+
+// UnmarshalJSON takes strings, and numbers as some clients send them.
+func (i *id) UnmarshalJSON(data []byte) error {
+	if len(data) > 0 && data[0] != '"' {
+		var n json.Number
+		if err := json.Unmarshal(data, &n); err != nil {
+			return fmt.Errorf("an id must be a string: %w", err)
+		}
+		*i = id(n)
+		return nil
+	}
+	var s string
+	err := json.Unmarshal(data, &s)
+	*i = id(strings.TrimSpace(s))
+	return err
+}
+
+type wireMessage struct {
+	Type              string          `json:"type"`
+	MessageID         id              `json:"messageId"`
+	UserID            id              `json:"userId"`
+	AnonymousID       id              `json:"anonymousId"`
+	PreviousID        id              `json:"previousId"`
+	GroupID           id              `json:"groupId"`
+	Event             string          `json:"event"`
+	Name              string          `json:"name"`
+	Category          string          `json:"category"`
+	Properties        json.RawMessage `json:"properties"`
+	Traits            json.RawMessage `json:"traits"`
+	Context           json.RawMessage `json:"context"`
+	Timestamp         string          `json:"timestamp"`
+	OriginalTimestamp string          `json:"originalTimestamp"`
+	SentAt            string          `json:"sentAt"`
+	WriteKey          string          `json:"writeKey"`
+}
+
+// Parse reads a request's body. kind is the path's last part: "batch" or a message type.
+func Parse(body []byte, kind string, receivedAt time.Time) (Request, error) {
+	if kind == "batch" {
+		return parseBatch(body, receivedAt)
+	}
+	if len(body) > MaxEventBytes {
+		return Request{}, fault.New(fault.Invalid, "too-large", "an event has at most %d bytes, this one %d", MaxEventBytes, len(body))
+	}
+	var w wireMessage
+	if err := json.Unmarshal(body, &w); err != nil || !isObject(body) {
+		return Request{}, fault.New(fault.Invalid, "invalid-json", "the body must be a JSON object as the SDKs send it")
+	}
+	w.Type = kind
+	m, err := message(body, w, "", nil, receivedAt)
+	if err != nil {
+		return Request{}, fault.New(fault.Invalid, "invalid-event", "%s", err)
+	}
+	return Request{WriteKey: w.WriteKey, Messages: []Message{m}}, nil
+}
+
+func parseBatch(body []byte, receivedAt time.Time) (Request, error) {
+	if len(body) > MaxBatchBytes {
+		return Request{}, fault.New(fault.Invalid, "too-large", "a batch has at most %d bytes, this one %d", MaxBatchBytes, len(body))
+	}
+	var batch struct {
+		Batch    []json.RawMessage `json:"batch"`
+		WriteKey string            `json:"writeKey"`
+		SentAt   string            `json:"sentAt"`
+		Context  json.RawMessage   `json:"context"`
+	}
+	if err := json.Unmarshal(body, &batch); err != nil || !isObject(body) {
+		return Request{}, fault.New(fault.Invalid, "invalid-json", "the body must be a JSON object with a batch")
+	}
+	if len(batch.Batch) == 0 {
+		return Request{}, fault.New(fault.Invalid, "empty-batch", "the batch is empty")
+	}
+	r := Request{WriteKey: batch.WriteKey, Messages: make([]Message, 0, len(batch.Batch))}
+	for i, raw := range batch.Batch {
+		var w wireMessage
+		err := json.Unmarshal(raw, &w)
+		var m Message
+		switch {
+		case i >= MaxBatchEvents:
+			err = fmt.Errorf("a batch has at most %d events", MaxBatchEvents)
+		case len(raw) > MaxEventBytes:
+			err = fmt.Errorf("an event has at most %d bytes, this one %d", MaxEventBytes, len(raw))
+		case err != nil || !isObject(raw):
+			err = fmt.Errorf("the event is not an object of the expected fields")
+		default:
+			m, err = message(raw, w, batch.SentAt, batch.Context, receivedAt)
+		}
+		if err != nil {
+			r.Rejected = append(r.Rejected, Rejected{Raw: raw, Reason: err.Error()})
+			continue
+		}
+		r.Messages = append(r.Messages, m)
+	}
+	return r, nil
+}
+
+func message(raw []byte, w wireMessage, sentAt string, shared json.RawMessage, receivedAt time.Time) (Message, error) {
+	m := Message{
+		Type: w.Type, MessageID: string(w.MessageID), UserID: string(w.UserID), AnonymousID: string(w.AnonymousID),
+		PreviousID: string(w.PreviousID), GroupID: string(w.GroupID), Event: w.Event, Name: w.Name, Category: w.Category,
+		Properties: w.Properties, Traits: w.Traits,
+	}
+	if err := CleanText(raw); err != nil {
+		return m, err
+	}
+	for _, part := range []struct {
+		name string
+		data json.RawMessage
+	}{{"properties", w.Properties}, {"traits", w.Traits}, {"context", w.Context}} {
+		if len(part.data) > 0 && !isObject(part.data) && string(part.data) != "null" {
+			return m, fmt.Errorf("%s must be an object", part.name)
+		}
+	}
+	switch {
+	case !types[m.Type]:
+		return m, fmt.Errorf("type must be identify, track, page, screen, group or alias")
+	case m.UserID == "" && m.AnonymousID == "" && !(m.Type == "alias" && m.PreviousID != ""):
+		return m, fmt.Errorf("request neither has anonymousId nor userId")
+	case m.Type == "track" && m.Event == "":
+		return m, fmt.Errorf("a track event needs a name")
+	case m.Type == "group" && m.GroupID == "":
+		return m, fmt.Errorf("a group event needs a groupId")
+	case m.Type == "alias" && (m.PreviousID == "" || m.UserID == ""):
+		return m, fmt.Errorf("an alias event needs previousId and userId")
+	case len(m.MessageID) > MaxMessageID:
+		return m, fmt.Errorf("messageId has at most %d bytes", MaxMessageID)
+	case max(len(m.UserID), len(m.AnonymousID), len(m.PreviousID), len(m.GroupID)) > MaxID:
+		return m, fmt.Errorf("an id has at most %d bytes", MaxID)
+	}
+	for _, context := range []json.RawMessage{shared, w.Context} { // the event's own fields win
+		if len(context) > 0 {
+			if err := json.Unmarshal(context, &m.Context); err != nil {
+				return m, fmt.Errorf("context has a field of the wrong type")
+			}
+		}
+	}
+	if sentAt == "" {
+		sentAt = w.SentAt
+	}
+	claimed := w.Timestamp
+	if claimed == "" {
+		claimed = w.OriginalTimestamp
+	}
+	m.OccurredAt, m.Claimed = corrected(claimed, sentAt, receivedAt)
+	return m, nil
+}
+
+// corrected is receivedAt - (sentAt - claimed): the client's time with the skew of its clock taken out. A time that still
+// lies in the future is not believed; the client's word is then returned too.
+func corrected(claimed, sentAt string, receivedAt time.Time) (time.Time, string) {
+	at, err := time.Parse(time.RFC3339, claimed)
+	if err != nil {
+		return receivedAt, clipText(claimed, 64)
+	}
+	if sent, err := time.Parse(time.RFC3339, sentAt); err == nil {
+		at = receivedAt.Add(-sent.Sub(at))
+	}
+	if at.After(receivedAt.Add(maxFuture)) || at.Year() < 1970 {
+		return receivedAt, claimed
+	}
+	if at.After(receivedAt) {
+		at = receivedAt
+	}
+	return at, ""
+}
+
+func isObject(data []byte) bool {
+	data = bytes.TrimLeft(data, " \t\r\n")
+	return len(data) > 0 && data[0] == '{'
+}
+
+// CleanText refuses JSON whose text cannot be stored faithfully: bytes that are not UTF-8, NUL characters, and half
+// surrogate pairs, which decoders replace in silence.
+func CleanText(data []byte) error {
+	if !utf8.Valid(data) {
+		return fmt.Errorf("the text is not UTF-8")
+	}
+	for rest := data; ; {
+		at := bytes.IndexByte(rest, '\\')
+		if at < 0 || at+1 >= len(rest) {
+			return nil
+		}
+		if rest[at+1] != 'u' {
+			rest = rest[at+2:]
+			continue
+		}
+		unit := hex4(rest[at+2:])
+		rest = rest[min(at+6, len(rest)):]
+		switch {
+		case unit == 0:
+			return fmt.Errorf("the text has a NUL character")
+		case unit >= 0xDC00 && unit <= 0xDFFF:
+			return fmt.Errorf("the text has half a surrogate pair")
+		case unit >= 0xD800 && unit <= 0xDBFF:
+			if len(rest) < 6 || rest[0] != '\\' || rest[1] != 'u' {
+				return fmt.Errorf("the text has half a surrogate pair")
+			}
+			if low := hex4(rest[2:]); low < 0xDC00 || low > 0xDFFF {
+				return fmt.Errorf("the text has half a surrogate pair")
+			}
+			rest = rest[6:]
+		}
+	}
+}
+
+// hex4 reads four hexadecimal digits, -1 if they are not.
+func hex4(data []byte) int {
+	if len(data) < 4 {
+		return -1
+	}
+	n := 0
+	for _, c := range data[:4] {
+		switch {
+		case c >= '0' && c <= '9':
+			n = n<<4 | int(c-'0')
+		case c|0x20 >= 'a' && c|0x20 <= 'f':
+			n = n<<4 | int(c|0x20-'a'+10)
+		default:
+			return -1
+		}
+	}
+	return n
+}
+
+// clipText cuts s to at most limit bytes, between characters.
+func clipText(s string, limit int) string {
+	if len(s) <= limit {
+		return s
+	}
+	for limit > 0 && !utf8.RuneStart(s[limit]) {
+		limit--
+	}
+	return s[:limit]
+}

@@ -1,0 +1,162 @@
+// Package lambdaio turns the JSON that Lambda functions get (API Gateway, streams, EventBridge, SQS, Step Functions) into
+// Go and back, so that handlers never see it. The embedded run speaks the same JSON.
+package lambdaio
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"strings"
+	"time"
+
+	"defter/pkg/fault"
+	"defter/pkg/meter"
+
+	"github.com/aws/aws-lambda-go/events"
+)
+
+// Handler is a Lambda function: JSON in, JSON out.
+type Handler interface {
+	Invoke(ctx context.Context, payload []byte) ([]byte, error)
+}
+
+// HandlerFunc is a function as a Handler.
+type HandlerFunc func(ctx context.Context, payload []byte) ([]byte, error)
+
+func (f HandlerFunc) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
+	return f(ctx, payload)
+}
+
+// Request is an HTTP request.
+type Request struct {
+	ID       string // API Gateway's
+	Route    string // "POST /v1/customers/{id}/consents"
+	Path     string
+	Params   map[string]string // from the path
+	Query    url.Values
+	Header   map[string]string // lower-case names
+	Body     []byte
+	SourceIP string
+}
+
+// Response is the answer to a Request. A Body of []byte is sent as it is, anything else as JSON.
+type Response struct {
+	Status int
+	Header map[string]string
+	Body   any
+}
+
+// Problem is an error as RFC 9457 shows it.
+type Problem struct {
+	Type      string `json:"type" description:"stable, for programs: urn:defter:problem:<slug>"`
+	Title     string `json:"title" description:"the kind of the error"`
+	Status    int    `json:"status"`
+	Detail    string `json:"detail,omitempty" description:"for people"`
+	RequestID string `json:"requestId,omitempty"`
+}
+
+// HTTP makes a function that answers API Gateway's HTTP API, payload format 2.0.
+func HTTP(answer func(context.Context, Request) (Response, error)) Handler {
+	return HandlerFunc(func(ctx context.Context, payload []byte) ([]byte, error) {
+		var in events.APIGatewayV2HTTPRequest
+		if err := json.Unmarshal(payload, &in); err != nil {
+			return nil, fmt.Errorf("read API Gateway's event: %w", err)
+		}
+		cost := new(meter.Meter)
+		began := time.Now()
+		request, err := requestOf(in)
+		var response Response
+		if err == nil {
+			response, err = recovered(meter.With(ctx, cost), request, answer)
+		}
+		if err != nil {
+			response = problemOf(ctx, err, in.RequestContext.RequestID)
+		}
+		slog.InfoContext(ctx, "request", "route", in.RouteKey, "status", response.Status, "writeUnits", cost.Cost().WriteUnits,
+			"readUnits", cost.Cost().ReadUnits, "ms", time.Since(began).Milliseconds(), "requestId", in.RequestContext.RequestID)
+		return encode(response)
+	})
+}
+
+// recovered turns a panic, which would end the process, into an answer.
+func recovered(ctx context.Context, r Request, answer func(context.Context, Request) (Response, error)) (response Response, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v", p)
+		}
+	}()
+	return answer(ctx, r)
+}
+
+func requestOf(in events.APIGatewayV2HTTPRequest) (Request, error) {
+	r := Request{
+		ID: in.RequestContext.RequestID, Route: in.RouteKey, Path: in.RawPath, Params: in.PathParameters,
+		Header: make(map[string]string, len(in.Headers)), Body: []byte(in.Body), SourceIP: in.RequestContext.HTTP.SourceIP,
+	}
+	for name, value := range in.Headers {
+		r.Header[strings.ToLower(name)] = value
+	}
+	if in.IsBase64Encoded {
+		body, err := base64.StdEncoding.DecodeString(in.Body)
+		if err != nil {
+			return r, fault.New(fault.Invalid, "invalid-body", "the body is not valid base64")
+		}
+		r.Body = body
+	}
+	var err error
+	if r.Query, err = url.ParseQuery(in.RawQueryString); err != nil {
+		return r, fault.New(fault.Invalid, "invalid-query", "the query string is malformed")
+	}
+	return r, nil
+}
+
+var statuses = map[fault.Kind]int{
+	fault.Invalid: 400, fault.Unauthorized: 401, fault.NotFound: 404, fault.Conflict: 409, fault.Rejected: 422, fault.Busy: 503, fault.Internal: 500,
+}
+
+func problemOf(ctx context.Context, err error, requestID string) Response {
+	p := Problem{Type: "urn:defter:problem:internal", Title: string(fault.Internal), Status: 500, Detail: "something went wrong here; try again", RequestID: requestID}
+	header := map[string]string{"content-type": "application/problem+json"}
+	if e, ok := errors.AsType[*fault.Error](err); ok {
+		p.Type, p.Title, p.Status, p.Detail = "urn:defter:problem:"+e.Slug, string(e.Kind), statuses[e.Kind], e.Detail
+		if e.Slug == "too-large" {
+			p.Status = 413
+		}
+	} else if IsBusy(err) {
+		p.Type, p.Title, p.Status = "urn:defter:problem:busy", string(fault.Busy), 503
+	}
+	if p.Status == 503 {
+		header["retry-after"] = "1"
+	}
+	if p.Status == 401 {
+		header["www-authenticate"] = "Bearer"
+	}
+	if p.Status >= 500 {
+		slog.ErrorContext(ctx, "request failed", "error", err, "requestId", requestID)
+	}
+	return Response{Status: p.Status, Header: header, Body: p}
+}
+
+func encode(r Response) ([]byte, error) {
+	out := events.APIGatewayV2HTTPResponse{StatusCode: r.Status, Headers: map[string]string{}}
+	switch body := r.Body.(type) {
+	case nil:
+	case []byte:
+		out.Body = string(body)
+	default:
+		data, err := json.Marshal(body)
+		if err != nil {
+			return nil, fmt.Errorf("encode answer: %w", err)
+		}
+		out.Body = string(data)
+		out.Headers["content-type"] = "application/json"
+	}
+	for name, value := range r.Header {
+		out.Headers[name] = value
+	}
+	return json.Marshal(out)
+}

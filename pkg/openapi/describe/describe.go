@@ -1,0 +1,162 @@
+// Package describe makes the OpenAPI 3.1 description of the API from the topology's routes and the handlers' Go types. It
+// is used to generate, and is not part of any function.
+package describe
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"defter/pkg/app"
+	"defter/pkg/lambdaio"
+	"defter/pkg/openapi"
+	"defter/pkg/topology"
+	"defter/pkg/view"
+
+	openapigo "github.com/swaggest/openapi-go"
+	"github.com/swaggest/openapi-go/openapi31"
+)
+
+type customerPath struct {
+	ID string `path:"id" description:"the customer's id, as answered on registration or as the SDKs' userId"`
+}
+
+type idempotent struct {
+	Key string `header:"Idempotency-Key" maxLength:"255" description:"the same key and request get the same answer for 24 hours"`
+}
+
+type paged struct {
+	Cursor string `query:"cursor" description:"nextCursor of the answer before"`
+	Limit  int    `query:"limit" minimum:"1" maximum:"500" default:"50"`
+}
+
+type operation struct {
+	status int
+	in     []any
+	out    any
+}
+
+// operations describes every route: what it takes and what it answers.
+var operations = map[string]operation{
+	"POST /v1/customers": {201, []any{app.RegisterRequest{}, idempotent{}}, view.Customer{}},
+	"GET /v1/customers": {200, []any{struct {
+		Email string `query:"email" required:"true"`
+	}{}}, view.Customer{}},
+	"GET /v1/customers/{id}": {200, []any{struct {
+		customerPath
+		Version int64     `query:"version" minimum:"1" description:"as of this version"`
+		AsOf    time.Time `query:"asOf" description:"as recorded by this time"`
+	}{}}, view.Customer{}},
+	"PATCH /v1/customers/{id}":                   {200, []any{customerPath{}, app.ProfilePatch{}}, view.Customer{}},
+	"PUT /v1/customers/{id}/email":               {200, []any{customerPath{}, app.ChangeEmailRequest{}}, view.Customer{}},
+	"POST /v1/customers/{id}/email-verification": {200, []any{customerPath{}, idempotent{}, app.VerifyEmailRequest{}}, view.Customer{}},
+	"POST /v1/customers/{id}/deactivation":       {200, []any{customerPath{}, idempotent{}, app.DeactivateRequest{}}, view.Customer{}},
+	"POST /v1/customers/{id}/reactivation":       {200, []any{customerPath{}, idempotent{}}, view.Customer{}},
+	"POST /v1/customers/{id}/consents":           {201, []any{customerPath{}, idempotent{}, app.GrantConsentRequest{}}, app.ConsentList{}},
+	"GET /v1/customers/{id}/consents":            {200, []any{customerPath{}}, app.ConsentList{}},
+	"PUT /v1/customers/{id}/preferences":         {200, []any{customerPath{}, app.PreferencesRequest{}}, app.PreferencesAnswer{}},
+	"GET /v1/customers/{id}/messages":            {200, []any{customerPath{}, paged{}}, app.MessageList{}},
+	"GET /v1/customers/{id}/timeline":            {200, []any{customerPath{}, paged{}}, app.TimelineList{}},
+	"GET /v1/customers/{id}/audit":               {200, []any{customerPath{}, paged{}}, app.AuditList{}},
+	"POST /v1/customers/{id}/erasure":            {200, []any{customerPath{}, idempotent{}, app.EraseRequest{}}, app.Certificate{}},
+	"DELETE /v1/customers/{id}/consents/{purpose}/{channel}": {200, []any{struct {
+		customerPath
+		Purpose string `path:"purpose" enum:"marketing,analytics,essential"`
+		Channel string `path:"channel" enum:"email,sms,push"`
+		Reason  string `query:"reason" enum:"customer-request,account-deactivated,unsubscribed,complaint,other" default:"customer-request"`
+	}{}}, app.ConsentList{}},
+	"GET /v1/customers/{id}/events": {200, []any{struct {
+		customerPath
+		Types string    `query:"types" description:"event types, separated by commas"`
+		From  time.Time `query:"from" description:"that occurred at this time or later"`
+		To    time.Time `query:"to" description:"that occurred before this time"`
+	}{}, paged{}}, app.EventList{}},
+	"GET /v1/consents": {200, []any{struct {
+		Purpose string `query:"purpose" required:"true" enum:"marketing,analytics,essential"`
+		Channel string `query:"channel" required:"true" enum:"email,sms,push"`
+	}{}, paged{}}, app.ConsentedList{}},
+	"GET /healthz":      {200, nil, openapi.Health{}},
+	"GET /openapi.json": {200, nil, map[string]any{}},
+}
+
+// ingested is a message as an SDK sends it.
+type ingested struct {
+	MessageID   string         `json:"messageId,omitempty" maxLength:"100"`
+	UserID      string         `json:"userId,omitempty" maxLength:"256"`
+	AnonymousID string         `json:"anonymousId,omitempty" maxLength:"256"`
+	PreviousID  string         `json:"previousId,omitempty" maxLength:"256"`
+	GroupID     string         `json:"groupId,omitempty" maxLength:"256"`
+	Type        string         `json:"type,omitempty" enum:"identify,track,page,screen,group,alias"`
+	Event       string         `json:"event,omitempty"`
+	Name        string         `json:"name,omitempty"`
+	Category    string         `json:"category,omitempty"`
+	Properties  map[string]any `json:"properties,omitempty"`
+	Traits      map[string]any `json:"traits,omitempty"`
+	Context     map[string]any `json:"context,omitempty"`
+	Timestamp   time.Time      `json:"timestamp,omitempty"`
+	SentAt      time.Time      `json:"sentAt,omitempty"`
+	WriteKey    string         `json:"writeKey,omitempty"`
+}
+
+type batch struct {
+	Batch    []ingested     `json:"batch" required:"true" maxItems:"2500"`
+	Context  map[string]any `json:"context,omitempty"`
+	SentAt   time.Time      `json:"sentAt,omitempty"`
+	WriteKey string         `json:"writeKey,omitempty"`
+}
+
+type success struct {
+	Success bool `json:"success"`
+}
+
+// JSON returns the description.
+func JSON() ([]byte, error) {
+	r := openapi31.NewReflector()
+	r.Spec.Info.Title, r.Spec.Info.Version = "Defter", "1"
+	r.Spec.Info.WithDescription("One immutable record of each customer. Errors are application/problem+json with a stable type.")
+	r.Spec.SetHTTPBearerTokenSecurity("apiKey", "", "an API key")
+	r.Spec.SetHTTPBasicSecurity("writeKey", "a write key as the user name, without a password")
+	for _, f := range topology.Functions {
+		for _, route := range f.Routes {
+			if err := add(r, f, route); err != nil {
+				return nil, fmt.Errorf("describe %s %s: %w", route.Method, route.Path, err)
+			}
+		}
+	}
+	raw, err := json.MarshalIndent(r.Spec, "", "  ")
+	return append(raw, '\n'), err
+}
+
+func add(r *openapi31.Reflector, f topology.Function, route topology.Route) error {
+	op, known := operations[route.Method+" "+route.Path]
+	switch {
+	case route.Path == "/v1/batch":
+		op = operation{200, []any{batch{}, idempotent{}}, success{}}
+	case route.Auth == topology.WriteKey:
+		op = operation{200, []any{ingested{}, idempotent{}}, success{}}
+	case !known:
+		return fmt.Errorf("the route is not described")
+	}
+	c, err := r.NewOperationContext(route.Method, route.Path)
+	if err != nil {
+		return err
+	}
+	c.SetSummary(f.Summary)
+	for _, in := range op.in {
+		c.AddReqStructure(in)
+	}
+	c.AddRespStructure(op.out, openapigo.WithHTTPStatus(op.status))
+	errors := []int{400, 500, 503}
+	switch route.Auth {
+	case topology.APIKey:
+		c.AddSecurity("apiKey")
+		errors = []int{400, 401, 404, 409, 413, 422, 500, 503}
+	case topology.WriteKey:
+		c.AddSecurity("writeKey")
+		errors = []int{400, 401, 413, 500, 503}
+	}
+	for _, status := range errors {
+		c.AddRespStructure(lambdaio.Problem{}, openapigo.WithHTTPStatus(status), openapigo.WithContentType("application/problem+json"))
+	}
+	return r.AddOperation(c)
+}

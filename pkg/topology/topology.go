@@ -1,0 +1,260 @@
+// Package topology is the one table of the system: every function with what triggers it, what it may touch and how
+// long, how large and how often it may run. infra/ turns each row into constructs, the embedded run wires the same rows
+// in one process, and tests hold the folders under functions/, the routes of the API description and this table
+// together. Three words: a function is one Lambda, its trigger is what calls it, its access is all it may touch.
+package topology
+
+// Table names, before the deployment's prefix.
+const (
+	Events = "events" // commit items, snapshots, uniqueness and idempotency items; its stream is the outbox
+	Views  = "views"  // read models, the send ledger, quarantine, compliance records
+	Keys   = "keys"   // customers' wrapped data keys and the wrapped key-encryption keys
+)
+
+// Names of the other shared resources.
+const (
+	Bus          = "customer-events"
+	EmailQueue   = "email"
+	Journeys     = "journeys" // the state machine every journey run waits in
+	RunStep      = "run-journey-step"
+	CommitPrefix = "E#"           // sort keys of commit items; the stream filters pass nothing else
+	BusSource    = "crm.customer" // EventBridge Source of every published event
+	Day          = 24 * 60 * 60   // seconds
+)
+
+// Table is a DynamoDB table: string keys pk and sk, on-demand capacity.
+type Table struct {
+	Name         string
+	Stream       bool   // new images
+	TTLAttribute string // "" for none
+}
+
+// Tables lists every table.
+var Tables = []Table{
+	{Name: Events, Stream: true, TTLAttribute: "ttl"},
+	{Name: Views, TTLAttribute: "ttl"},
+	{Name: Keys},
+}
+
+// Queue is an SQS queue with a dead-letter queue after MaxReceives.
+type Queue struct {
+	Name              string
+	VisibilitySeconds int
+	MaxReceives       int
+}
+
+// Queues lists every work queue.
+var Queues = []Queue{{Name: EmailQueue, VisibilitySeconds: 180, MaxReceives: 5}}
+
+// Auth says who may call a route.
+type Auth string
+
+const (
+	Public   Auth = "public"    // nobody is asked
+	APIKey   Auth = "api-key"   // Authorization: Bearer <API key>
+	WriteKey Auth = "write-key" // an SDK's write key, as the wire contract says
+)
+
+// Route is an HTTP route in API Gateway's notation.
+type Route struct {
+	Method, Path string
+	Auth         Auth
+}
+
+// StreamTrigger reads commit items from a table's stream.
+type StreamTrigger struct {
+	Table         string
+	BatchSize     int
+	WindowSeconds int
+	Parallel      int // concurrent batches per shard; order per partition key is kept
+}
+
+// QueueTrigger reads an SQS queue, with partial batch responses.
+type QueueTrigger struct {
+	Queue     string
+	BatchSize int
+}
+
+// BusTrigger receives one published event per call.
+type BusTrigger struct {
+	Types []string // event types
+}
+
+// ScheduleTrigger calls the function every so many minutes.
+type ScheduleTrigger struct {
+	EveryMinutes int
+}
+
+// Access is what a function may do to one resource.
+type Access struct {
+	Resource string   // a table, queue, bus or state machine name, or one of the Resource constants below
+	Actions  []string // IAM actions, service prefix included
+}
+
+// Resources that are not tables, queues, the bus or the state machine.
+const (
+	MasterKey     = "master-key"     // the KMS key that wraps the key-encryption keys
+	AccessKeys    = "access-keys"    // the secret with API keys and write keys
+	EmailIdentity = "email-identity" // the verified SES sender
+)
+
+// Function is one row of the table.
+type Function struct {
+	Name    string // folder under functions/, verb-noun
+	Summary string
+
+	// Exactly one trigger is set.
+	Routes   []Route
+	Stream   *StreamTrigger
+	Queue    *QueueTrigger
+	Bus      *BusTrigger
+	Schedule *ScheduleTrigger
+	Task     bool // called by the state machine
+
+	Access         []Access
+	TimeoutSeconds int
+	MemoryMB       int
+	Concurrency    int // reserved; 0 for none
+	Retries        int // of an asynchronous or stream call, before its dead-letter queue
+}
+
+// The accesses that several functions share.
+var (
+	readEvents   = Access{Events, []string{"dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query"}}
+	appendEvents = Access{Events, []string{"dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query", "dynamodb:PutItem", "dynamodb:DeleteItem"}}
+	readViews    = Access{Views, []string{"dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query"}}
+	writeViews   = Access{Views, []string{"dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"}}
+	readKeys     = Access{Keys, []string{"dynamodb:GetItem"}}
+	makeKeys     = Access{Keys, []string{"dynamodb:GetItem", "dynamodb:PutItem"}}
+	unwrap       = Access{MasterKey, []string{"kms:Decrypt"}}
+	wrap         = Access{MasterKey, []string{"kms:Decrypt", "kms:Encrypt"}}
+	accessKeys   = Access{AccessKeys, []string{"secretsmanager:GetSecretValue"}}
+
+	command = []Access{appendEvents, makeKeys, wrap, accessKeys}
+	query   = []Access{readEvents, readViews, readKeys, unwrap, accessKeys}
+	project = []Access{readEvents, writeViews, readKeys, unwrap}
+)
+
+// ConsentEvents are the event types that change what a customer has consented to.
+var ConsentEvents = []string{"ConsentGranted", "ConsentRevoked", "ConsentExpired", "ConsentRenewed", "ConsentExpiring", "CustomerDataDeleted"}
+
+// PreferenceEvents are the event types that change a customer's preferences.
+var PreferenceEvents = []string{"PreferencesUpdated", "CustomerDataDeleted"}
+
+// AuditedEvents are the event types kept in the audit trail.
+var AuditedEvents = []string{
+	"CustomerCreated", "EmailVerificationRequested", "EmailVerified", "CustomerEmailUpdated", "CustomerEmailInvalidated",
+	"CustomerNameUpdated", "CustomerPhoneUpdated", "CustomerAddressUpdated", "CustomerBirthDateUpdated",
+	"CustomerDeactivated", "CustomerReactivated", "CustomerDataDeletionRequested", "CustomerDataDeleted",
+	"ConsentGranted", "ConsentRevoked", "ConsentExpired", "ConsentRenewed", "PreferencesUpdated",
+}
+
+func api(name, summary, method, path string, access []Access) Function {
+	return Function{Name: name, Summary: summary, Routes: []Route{{method, path, APIKey}}, Access: access, TimeoutSeconds: 15, MemoryMB: 256}
+}
+
+// Functions lists every function, in the order a reader meets them.
+var Functions = []Function{
+	api("register-customer", "Register a customer, with consent where it was given.", "POST", "/v1/customers", command),
+	api("find-customer", "Find a customer by email address.", "GET", "/v1/customers", query),
+	api("get-customer", "Show a customer, now or as of a version or an instant.", "GET", "/v1/customers/{id}", query),
+	api("update-profile", "Change a customer's profile by JSON merge patch.", "PATCH", "/v1/customers/{id}", command),
+	api("change-email", "Change a customer's email address; it must be verified again.", "PUT", "/v1/customers/{id}/email", command),
+	api("verify-email", "Verify an email address with its token, or ask for a new token.", "POST", "/v1/customers/{id}/email-verification", command),
+	api("deactivate-customer", "Deactivate a customer and revoke marketing consents.", "POST", "/v1/customers/{id}/deactivation", command),
+	api("reactivate-customer", "Reactivate a deactivated customer.", "POST", "/v1/customers/{id}/reactivation", command),
+	api("grant-consent", "Record a consent, with its proof.", "POST", "/v1/customers/{id}/consents", command),
+	api("revoke-consent", "Revoke a consent.", "DELETE", "/v1/customers/{id}/consents/{purpose}/{channel}", command),
+	api("list-consents", "List a customer's consents, strongly consistent.", "GET", "/v1/customers/{id}/consents", query),
+	api("set-preferences", "Set a customer's preferences; the last write of each field wins.", "PUT", "/v1/customers/{id}/preferences", command),
+	api("list-events", "List a customer's events.", "GET", "/v1/customers/{id}/events", query),
+	api("list-messages", "List what was sent to a customer or withheld, and why.", "GET", "/v1/customers/{id}/messages", query),
+	api("list-timeline", "Show a customer's timeline, newest first.", "GET", "/v1/customers/{id}/timeline", query),
+	api("list-audit", "Show who changed what about a customer.", "GET", "/v1/customers/{id}/audit", query),
+	api("list-consented", "List the customers who consent to a purpose on a channel.", "GET", "/v1/consents", query),
+	{
+		Name: "erase-customer", Summary: "Erase a customer: destroy the data key, the lookups and the views, and certify it.",
+		Routes: []Route{{"POST", "/v1/customers/{id}/erasure", APIKey}},
+		Access: []Access{
+			appendEvents, writeViews,
+			{Keys, []string{"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:DeleteItem"}}, wrap, accessKeys,
+		},
+		TimeoutSeconds: 30, MemoryMB: 256,
+	},
+	{
+		Name: "ingest-events", Summary: "Accept events from SDKs, as the Segment and RudderStack clients send them.",
+		Routes: []Route{
+			{"POST", "/v1/identify", WriteKey}, {"POST", "/v1/track", WriteKey}, {"POST", "/v1/page", WriteKey},
+			{"POST", "/v1/screen", WriteKey}, {"POST", "/v1/group", WriteKey}, {"POST", "/v1/alias", WriteKey},
+			{"POST", "/v1/batch", WriteKey},
+		},
+		Access:         []Access{appendEvents, {Views, []string{"dynamodb:PutItem"}}, makeKeys, wrap, accessKeys},
+		TimeoutSeconds: 29, MemoryMB: 512,
+	},
+	{
+		Name: "describe-api", Summary: "Answer health checks and describe the API.",
+		Routes:         []Route{{"GET", "/healthz", Public}, {"GET", "/openapi.json", Public}},
+		Access:         []Access{{Keys, []string{"dynamodb:GetItem"}}},
+		TimeoutSeconds: 5, MemoryMB: 128,
+	},
+	{
+		Name: "publish-events", Summary: "Publish the events table's stream on the bus, without personal data.",
+		Stream:         &StreamTrigger{Table: Events, BatchSize: 100, WindowSeconds: 0, Parallel: 10},
+		Access:         []Access{{Bus, []string{"events:PutEvents"}}},
+		TimeoutSeconds: 60, MemoryMB: 256, Retries: 10,
+	},
+	{
+		Name: "project-activity", Summary: "Project profiles and timelines from the events table's stream, in batches and in order.",
+		Stream:         &StreamTrigger{Table: Events, BatchSize: 500, WindowSeconds: 0, Parallel: 10},
+		Access:         project,
+		TimeoutSeconds: 60, MemoryMB: 512, Retries: 10,
+	},
+	{
+		Name: "project-consent", Summary: "Project consents, and the lookup by purpose and channel, at once.",
+		Bus:            &BusTrigger{Types: ConsentEvents},
+		Access:         project,
+		TimeoutSeconds: 30, MemoryMB: 256, Retries: 5,
+	},
+	{
+		Name: "project-preferences", Summary: "Project preferences at once.",
+		Bus:            &BusTrigger{Types: PreferenceEvents},
+		Access:         project,
+		TimeoutSeconds: 30, MemoryMB: 256, Retries: 5,
+	},
+	{
+		Name: "project-audit", Summary: "Project the audit trail.",
+		Bus:            &BusTrigger{Types: AuditedEvents},
+		Access:         project,
+		TimeoutSeconds: 30, MemoryMB: 256, Retries: 5,
+	},
+	{
+		Name: "send-verification", Summary: "Queue the verification email of an address that must be verified.",
+		Bus:            &BusTrigger{Types: []string{"EmailVerificationRequested"}},
+		Access:         []Access{{EmailQueue, []string{"sqs:SendMessage"}}},
+		TimeoutSeconds: 30, MemoryMB: 256, Retries: 5,
+	},
+	{
+		Name: "trigger-journeys", Summary: "Start the journeys an event triggers.",
+		Bus:            &BusTrigger{Types: []string{"ConsentGranted", "ConsentRenewed"}},
+		Access:         []Access{appendEvents, makeKeys, wrap, {Journeys, []string{"states:StartExecution"}}},
+		TimeoutSeconds: 30, MemoryMB: 256, Retries: 5,
+	},
+	{
+		Name: RunStep, Summary: "Run the next step of a journey and say how long to wait for the one after.",
+		Task:           true,
+		Access:         []Access{appendEvents, writeViews, makeKeys, wrap, {EmailQueue, []string{"sqs:SendMessage"}}},
+		TimeoutSeconds: 30, MemoryMB: 256,
+	},
+	{
+		Name: "send-email", Summary: "Send queued emails, after asking for consent once more.",
+		Queue:          &QueueTrigger{Queue: EmailQueue, BatchSize: 10},
+		Access:         []Access{appendEvents, writeViews, makeKeys, wrap, {EmailIdentity, []string{"ses:SendEmail"}}},
+		TimeoutSeconds: 30, MemoryMB: 256,
+	},
+	{
+		Name: "expire-consents", Summary: "Expire consents whose term has ended and announce those that end within 30 days.",
+		Schedule:       &ScheduleTrigger{EveryMinutes: 60},
+		Access:         []Access{appendEvents, writeViews, makeKeys, wrap},
+		TimeoutSeconds: 300, MemoryMB: 256, Retries: 2,
+	},
+}

@@ -1,0 +1,156 @@
+package view
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"hash/fnv"
+	"strconv"
+	"time"
+
+	"defter/pkg/consent"
+	"defter/pkg/customer"
+	"defter/pkg/eventstore"
+	"defter/pkg/preference"
+)
+
+// consentShards spreads the lookup of one purpose and channel, which grows with the number of customers.
+const consentShards = 16
+
+// Consents is the consent view, with two lookups: the customers who consent to a purpose on a channel, and the days on
+// which a consent must be announced or ended.
+var Consents = &Document[ConsentState]{Name: "CONSENT", Evolve: evolveConsent, Lookups: consentLookups}
+
+// ConsentState is the state of the consent view.
+type ConsentState struct {
+	consent.State
+}
+
+func evolveConsent(s ConsentState, e eventstore.Event) ConsentState {
+	if _, erased := e.Data.(customer.DataDeleted); erased {
+		return ConsentState{}
+	}
+	return ConsentState{consent.Evolve(s.State, e.Data, e.OccurredAt)}
+}
+
+type consented struct {
+	GrantedAt time.Time `json:"grantedAt"`
+	ExpiresAt time.Time `json:"expiresAt"`
+}
+
+func consentLookups(stream string, s ConsentState) []Row {
+	id, ok := CustomerID(stream)
+	if !ok {
+		return nil
+	}
+	var rows []Row
+	var due time.Time
+	for _, c := range s.List(time.Time{}) {
+		if at, ok := c.Due(); ok && (due.IsZero() || at.Before(due)) {
+			due = at
+		}
+		if c.Status != consent.StatusActive {
+			continue
+		}
+		data, err := json.Marshal(consented{c.GrantedAt, c.ExpiresAt})
+		if err != nil {
+			panic(err) // times always marshal
+		}
+		rows = append(rows, Row{PK: consentedKey(c.Purpose, c.Channel, shardOf(id)), SK: id, Data: data})
+	}
+	if !due.IsZero() {
+		rows = append(rows, Row{PK: dueKey(due), SK: id})
+	}
+	return rows
+}
+
+func consentedKey(p consent.Purpose, c consent.Channel, shard int) string {
+	return fmt.Sprintf("CONSENTED#%s#%s#%02d", p, c, shard)
+}
+
+func dueKey(day time.Time) string { return "DUE#consent#" + day.UTC().Format(time.DateOnly) }
+
+func shardOf(id string) int {
+	hash := fnv.New32a()
+	_, _ = hash.Write([]byte(id)) // never fails
+	return int(hash.Sum32() % consentShards)
+}
+
+// Consented is a customer who consents.
+type Consented struct {
+	CustomerID string    `json:"customerId"`
+	GrantedAt  time.Time `json:"grantedAt"`
+	ExpiresAt  time.Time `json:"expiresAt"`
+}
+
+// ListConsented returns up to limit customers who consent to the purpose on the channel at that time.
+func (v *Views) ListConsented(ctx context.Context, p consent.Purpose, c consent.Channel, at time.Time, cursor string, limit int) ([]Consented, string, error) {
+	shard, from := 0, ""
+	if cursor != "" {
+		parts, err := ParseCursor(cursor, 2)
+		if err != nil {
+			return nil, "", err
+		}
+		if shard, err = strconv.Atoi(parts[0]); err != nil || shard < 0 || shard >= consentShards {
+			_, err = ParseCursor("", 2)
+			return nil, "", err
+		}
+		from = parts[1]
+	}
+	list := []Consented{}
+	for ; shard < consentShards; shard, from = shard+1, "" {
+		for {
+			rows, next, err := v.Table.List(ctx, consentedKey(p, c, shard), "", from, limit-len(list), false)
+			if err != nil {
+				return nil, "", err
+			}
+			for _, row := range rows {
+				var data consented
+				if err := json.Unmarshal(row.Data, &data); err != nil {
+					return nil, "", fmt.Errorf("decode consent lookup: %w", err)
+				}
+				if at.Before(data.ExpiresAt) {
+					list = append(list, Consented{row.SK, data.GrantedAt, data.ExpiresAt})
+				}
+				from = row.SK
+			}
+			if len(list) >= limit {
+				return list, Cursor(strconv.Itoa(shard), from), nil
+			}
+			if next == "" {
+				break
+			}
+		}
+	}
+	return list, "", nil
+}
+
+// DueConsents returns up to limit customers of whom a consent is due on that day.
+func (v *Views) DueConsents(ctx context.Context, day time.Time, cursor string, limit int) (ids []string, next string, err error) {
+	rows, next, err := v.Table.List(ctx, dueKey(day), "", cursor, limit, false)
+	for _, row := range rows {
+		ids = append(ids, row.SK)
+	}
+	return ids, next, err
+}
+
+// Preferences is the preference view.
+var Preferences = &Document[preference.State]{Name: "PREFERENCES", Evolve: func(s preference.State, e eventstore.Event) preference.State {
+	if _, erased := e.Data.(customer.DataDeleted); erased {
+		return preference.State{}
+	}
+	return preference.Evolve(s, e.Data, preference.Stamp{At: e.OccurredAt, EventID: e.ID})
+}}
+
+// RemoveConsentLookups removes the rows derived from a stream's consents, and returns how many.
+func (v *Views) RemoveConsentLookups(ctx context.Context, stream string) (int, error) {
+	state, _, err := Consents.Load(ctx, v, stream)
+	if err != nil {
+		return 0, err
+	}
+	var keys [][2]string
+	for _, row := range consentLookups(stream, state) {
+		keys = append(keys, [2]string{row.PK, row.SK})
+	}
+	return len(keys), v.Table.Delete(ctx, keys...)
+}

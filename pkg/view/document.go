@@ -1,0 +1,174 @@
+package view
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"defter/pkg/customer"
+	"defter/pkg/eventstore"
+	"defter/pkg/fault"
+)
+
+// Views are the tables and keys that projections need.
+type Views struct {
+	Table Table
+	Log   *eventstore.Log
+}
+
+// Document is a view with one row per stream. S marshals to what may be read by anybody with the row; the personal part is
+// taken out and put back.
+type Document[S any] struct {
+	Name     string                             // its sort key
+	Evolve   func(S, eventstore.Event) S        // pure
+	Personal func(*S) any                       // a pointer to the personal part, nil for a view that has none
+	Lookups  func(stream string, state S) []Row // derived rows, their keys from the state alone; nil for none
+}
+
+// Load returns a stream's document and its version, 0 if there is none.
+func (d *Document[S]) Load(ctx context.Context, v *Views, stream string) (S, int64, error) {
+	row, ok, err := v.Table.Get(ctx, stream, d.Name)
+	if err != nil || !ok {
+		var none S
+		return none, 0, err
+	}
+	state, err := d.decode(ctx, v, row)
+	return state, row.Version, err
+}
+
+func (d *Document[S]) decode(ctx context.Context, v *Views, row Row) (S, error) {
+	var state S
+	if err := json.Unmarshal(row.Data, &state); err != nil {
+		return state, fmt.Errorf("decode %s: %w", d.Name, err)
+	}
+	if row.Sealed != nil {
+		personal, err := ignoreErased(v.Log.Vault.Open(ctx, row.PK, sealedPlace(row.PK, row.SK), row.Sealed))
+		if err != nil {
+			return state, fmt.Errorf("open %s: %w", d.Name, err)
+		}
+		if personal != nil {
+			if err := json.Unmarshal(personal, d.Personal(&state)); err != nil {
+				return state, fmt.Errorf("decode %s: %w", d.Name, err)
+			}
+		}
+	}
+	return state, nil
+}
+
+func (d *Document[S]) encode(ctx context.Context, v *Views, stream string, state S, version int64) (Row, error) {
+	row := Row{PK: stream, SK: d.Name, Version: version}
+	var err error
+	if row.Data, err = json.Marshal(state); err != nil {
+		return row, fmt.Errorf("encode %s: %w", d.Name, err)
+	}
+	if d.Personal == nil {
+		return row, nil
+	}
+	personal, err := json.Marshal(d.Personal(&state))
+	if err != nil {
+		return row, fmt.Errorf("encode %s: %w", d.Name, err)
+	}
+	if string(personal) == "{}" {
+		return row, nil
+	}
+	if row.Sealed, err = ignoreErased(v.Log.Vault.Seal(ctx, stream, sealedPlace(stream, d.Name), personal)); err != nil {
+		return row, fmt.Errorf("seal %s: %w", d.Name, err)
+	}
+	return row, nil
+}
+
+// Apply folds events of one stream, of any versions and in any order, into its row.
+func (d *Document[S]) Apply(ctx context.Context, v *Views, stream string, events []eventstore.Event) error {
+	row, _, err := v.Table.Get(ctx, stream, d.Name)
+	if err != nil {
+		return err
+	}
+	return d.ApplyTo(ctx, v, row, stream, events)
+}
+
+// ApplyTo is Apply for a row already read; the zero Row for none.
+func (d *Document[S]) ApplyTo(ctx context.Context, v *Views, row Row, stream string, events []eventstore.Event) error {
+	events = slices.SortedFunc(slices.Values(events), func(a, b eventstore.Event) int { return int(a.Version - b.Version) })
+	for attempt := 1; ; attempt++ {
+		next, changed, before, after, err := d.fold(ctx, v, row, stream, events)
+		if err != nil || !changed {
+			return err
+		}
+		put, remove := d.lookups(stream, before, after)
+		written, err := v.Table.Replace(ctx, next, row.Version, put, remove)
+		if err != nil || written {
+			return err
+		}
+		if attempt == maxAttempts {
+			return fault.New(fault.Busy, "view-contended", "%s was overtaken %d times", d.Name, attempt)
+		}
+		if err := pause(ctx, attempt); err != nil {
+			return err
+		}
+		if row, _, err = v.Table.Get(ctx, stream, d.Name); err != nil {
+			return err
+		}
+	}
+}
+
+// fold applies the version rule.
+func (d *Document[S]) fold(ctx context.Context, v *Views, row Row, stream string, events []eventstore.Event) (next Row, changed bool, before, after S, err error) {
+	if len(events) == 0 || events[len(events)-1].Version <= row.Version {
+		return row, false, before, after, nil
+	}
+	if row.Data != nil {
+		if before, err = d.decode(ctx, v, row); err != nil {
+			return row, false, before, after, err
+		}
+	}
+	after = before
+	version := row.Version
+	for i, e := range events {
+		if _, erased := e.Data.(customer.DataDeleted); erased && e.Version > version { // whatever came before is gone
+			var none S
+			events, after, version = events[i:], none, e.Version-1
+			break
+		}
+	}
+	for _, e := range events {
+		if e.Version <= version {
+			continue
+		}
+		if e.Version > version+1 {
+			for missing, err := range v.Log.Events(ctx, stream, version+1, e.Version-1) {
+				if err != nil {
+					return row, false, before, after, fmt.Errorf("read the gap for %s: %w", d.Name, err)
+				}
+				after, version = d.Evolve(after, missing), missing.Version
+			}
+			if version != e.Version-1 {
+				return row, false, before, after, fault.New(fault.Busy, "gap-not-readable", "version %d is not in the store yet", e.Version-1)
+			}
+		}
+		after, version = d.Evolve(after, e), e.Version
+	}
+	next, err = d.encode(ctx, v, stream, after, version)
+	return next, true, before, after, err
+}
+
+// lookups returns what changes among the derived rows.
+func (d *Document[S]) lookups(stream string, before, after S) (put []Row, remove [][2]string) {
+	if d.Lookups == nil {
+		return nil, nil
+	}
+	old, now := d.Lookups(stream, before), d.Lookups(stream, after)
+	same := func(a Row) func(Row) bool { return func(b Row) bool { return a.PK == b.PK && a.SK == b.SK } }
+	for _, r := range old {
+		if !slices.ContainsFunc(now, same(r)) {
+			remove = append(remove, [2]string{r.PK, r.SK})
+		}
+	}
+	for _, r := range now {
+		at := slices.IndexFunc(old, same(r))
+		if at < 0 || string(old[at].Data) != string(r.Data) {
+			put = append(put, r)
+		}
+	}
+	return put, remove
+}

@@ -1,0 +1,218 @@
+package view
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"defter/pkg/activity"
+	"defter/pkg/customer"
+	"defter/pkg/eventstore"
+	"defter/pkg/order"
+)
+
+// Money is an amount in minor units of its currency.
+type Money struct {
+	Currency    string `json:"currency" description:"ISO 4217 code"`
+	AmountMinor int64  `json:"amountMinor" description:"in minor units, such as cents"`
+}
+
+// Facts are what is known of a customer that does not identify a person.
+type Facts struct {
+	CustomerID    string          `json:"customerId"`
+	Status        customer.Status `json:"status" enum:"pending-verification,active,deactivated,erasing,deleted"`
+	EmailVerified bool            `json:"emailVerified"`
+	EmailInvalid  bool            `json:"emailInvalid,omitempty"`
+	Orders        int64           `json:"orders" description:"orders placed and not cancelled"`
+	LifetimeValue []Money         `json:"lifetimeValue" description:"paid minus refunded, by currency"`
+	FirstOrderAt  *time.Time      `json:"firstOrderAt,omitempty"`
+	LastOrderAt   *time.Time      `json:"lastOrderAt,omitempty"`
+	FirstSeenAt   *time.Time      `json:"firstSeenAt,omitempty" description:"of the earliest event of the customer's own doing"`
+	LastSeenAt    *time.Time      `json:"lastSeenAt,omitempty"`
+	Visitors      []string        `json:"visitors,omitempty" description:"anonymous visitors known to be this customer"`
+	Groups        []string        `json:"groups,omitempty"`
+	CreatedAt     *time.Time      `json:"createdAt,omitempty"`
+	UpdatedAt     time.Time       `json:"updatedAt" description:"when the last event was recorded"`
+}
+
+// Personal is what erasing takes away.
+type Personal struct {
+	Email       string            `json:"email,omitempty"`
+	FirstName   string            `json:"firstName,omitempty"`
+	LastName    string            `json:"lastName,omitempty"`
+	Phone       string            `json:"phone,omitempty"`
+	DateOfBirth string            `json:"dateOfBirth,omitempty"`
+	Address     *customer.Address `json:"address,omitempty"`
+	Attributes  map[string]any    `json:"attributes,omitempty"`
+	ExternalID  string            `json:"externalId,omitempty"`
+}
+
+// Profile is the state of the profile view. It is kept for visitors too, as the checkpoint of their timeline.
+type Profile struct {
+	Facts
+	Personal Personal `json:"-"`
+}
+
+// Customer is a profile as shown.
+type Customer struct {
+	Version int64 `json:"version" description:"version of the last event that is shown"`
+	Facts
+	Personal
+}
+
+// Profiles is the profile view.
+var Profiles = &Document[Profile]{Name: "PROFILE", Evolve: evolveProfile, Personal: func(p *Profile) any { return &p.Personal }}
+
+const (
+	customerPrefix = "CUSTOMER#"
+	visitorPrefix  = "VISITOR#"
+)
+
+// CustomerStream and VisitorStream name streams.
+func CustomerStream(id string) string { return customerPrefix + id }
+func VisitorStream(id string) string  { return visitorPrefix + id }
+
+// CustomerID is the id of a customer's stream; ok is false for any other stream.
+func CustomerID(stream string) (id string, ok bool) { return strings.CutPrefix(stream, customerPrefix) }
+
+func evolveProfile(p Profile, e eventstore.Event) Profile {
+	if p.CustomerID == "" {
+		p.CustomerID, _ = CustomerID(e.Stream)
+		p.LifetimeValue = []Money{}
+	}
+	p.UpdatedAt = e.RecordedAt
+	at := e.OccurredAt
+	switch d := e.Data.(type) {
+	case customer.Created:
+		p.CreatedAt = &at
+		p.Status = customer.StatusActive
+		if d.Unconfirmed {
+			p.Status = customer.StatusPending
+		}
+		p.Personal.Email, p.Personal.FirstName, p.Personal.LastName = d.Email, d.FirstName, d.LastName
+		p.Personal.Phone, p.Personal.ExternalID = d.Phone, d.ExternalID
+	case customer.EmailVerified:
+		p.EmailVerified = true
+		if p.Status == customer.StatusPending {
+			p.Status = customer.StatusActive
+		}
+	case customer.EmailUpdated:
+		p.Personal.Email, p.EmailVerified, p.EmailInvalid = d.NewEmail, false, false
+	case customer.EmailInvalidated:
+		p.EmailInvalid = true
+	case customer.NameUpdated:
+		p.Personal.FirstName, p.Personal.LastName = d.NewFirstName, d.NewLastName
+	case customer.PhoneUpdated:
+		p.Personal.Phone = d.NewPhone
+	case customer.AddressUpdated:
+		p.Personal.Address = d.NewAddress
+	case customer.BirthDateUpdated:
+		p.Personal.DateOfBirth = d.NewDateOfBirth
+	case customer.AttributesUpdated:
+		p.Personal.Attributes = customer.Merged(p.Personal.Attributes, d.Attributes)
+	case customer.Deactivated:
+		p.Status = customer.StatusDeactivated
+	case customer.Reactivated:
+		p.Status = d.Status
+	case customer.DeletionRequested:
+		p.Status = customer.StatusErasing
+	case customer.DataDeleted:
+		id, _ := CustomerID(e.Stream)
+		return Profile{Facts: Facts{CustomerID: id, Status: customer.StatusErased, LifetimeValue: []Money{}, UpdatedAt: e.RecordedAt}}
+	case customer.VisitorLinked:
+		p.Visitors = appended(p.Visitors, d.VisitorID, customer.MaxVisitors)
+	case customer.GroupJoined:
+		p.Groups = appended(p.Groups, d.GroupID, customer.MaxGroups)
+	case order.Placed:
+		p.Orders++
+		p.FirstOrderAt, p.LastOrderAt = earlier(p.FirstOrderAt, at), later(p.LastOrderAt, at)
+		return seen(p, at)
+	case order.PaymentSucceeded:
+		p.LifetimeValue = added(p.LifetimeValue, d.Currency, d.AmountMinor)
+	case order.RefundCompleted:
+		p.LifetimeValue = added(p.LifetimeValue, d.Currency, -d.AmountMinor)
+	case order.Cancelled:
+		p.Orders--
+	case activity.PageViewed, activity.ScreenViewed, activity.ProductViewed, activity.SearchPerformed, activity.ItemAddedToCart,
+		activity.ItemRemovedFromCart, activity.CartViewed, activity.CheckoutStarted, activity.CheckoutStepCompleted, activity.EventTracked:
+		return seen(p, at)
+	}
+	return p
+}
+
+func seen(p Profile, at time.Time) Profile {
+	p.FirstSeenAt, p.LastSeenAt = earlier(p.FirstSeenAt, at), later(p.LastSeenAt, at)
+	return p
+}
+
+func earlier(old *time.Time, at time.Time) *time.Time {
+	if old == nil || at.Before(*old) {
+		return &at
+	}
+	return old
+}
+
+func later(old *time.Time, at time.Time) *time.Time {
+	if old == nil || at.After(*old) {
+		return &at
+	}
+	return old
+}
+
+func added(amounts []Money, currency string, minor int64) []Money {
+	amounts = slices.Clone(amounts)
+	at, found := slices.BinarySearchFunc(amounts, currency, func(m Money, c string) int { return strings.Compare(m.Currency, c) })
+	if !found {
+		return slices.Insert(amounts, at, Money{currency, minor})
+	}
+	amounts[at].AmountMinor += minor
+	return amounts
+}
+
+// appended returns list with entry last, at most limit long.
+func appended(list []string, entry string, limit int) []string {
+	if slices.Contains(list, entry) {
+		return list
+	}
+	list = append(slices.Clone(list), entry)
+	return list[max(0, len(list)-limit):]
+}
+
+// ShowCustomer returns the customer as of now: the profile row and what the store has beyond it, so that whoever wrote
+// sees what they wrote. ok is false for an id that is not known.
+func (v *Views) ShowCustomer(ctx context.Context, id string) (c Customer, ok bool, err error) {
+	stream := CustomerStream(id)
+	p, version, err := Profiles.Load(ctx, v, stream)
+	if err != nil {
+		return c, false, err
+	}
+	return v.show(ctx, stream, p, version, func(eventstore.Event) bool { return true })
+}
+
+// ShowCustomerAt returns the customer as folded from the events that until accepts, from the first on.
+func (v *Views) ShowCustomerAt(ctx context.Context, id string, until func(eventstore.Event) bool) (c Customer, ok bool, err error) {
+	return v.show(ctx, CustomerStream(id), Profile{}, 0, until)
+}
+
+func (v *Views) show(ctx context.Context, stream string, p Profile, version int64, until func(eventstore.Event) bool) (Customer, bool, error) {
+	for e, err := range v.Log.Events(ctx, stream, version+1, 0) {
+		if err != nil {
+			return Customer{}, false, err
+		}
+		if !until(e) {
+			break
+		}
+		p, version = evolveProfile(p, e), e.Version
+	}
+	return Customer{Version: version, Facts: p.Facts, Personal: p.Personal}, version > 0, nil
+}
+
+// ShowState returns the customer that the events make, for answering a command before anything is projected.
+func ShowState(c Customer, events []eventstore.Event) Customer {
+	p := Profile{Facts: c.Facts, Personal: c.Personal}
+	for _, e := range events {
+		p, c.Version = evolveProfile(p, e), e.Version
+	}
+	return Customer{Version: c.Version, Facts: p.Facts, Personal: p.Personal}
+}
