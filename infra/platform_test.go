@@ -99,11 +99,12 @@ func TestEveryRowMayDoWhatItSaysAndNoMore(t *testing.T) {
 	p := platform(t, nil)
 	all := synth(t, p)
 	names := map[string][]string{
-		topology.Bus:           {p.Name(topology.Bus)},
-		topology.Journeys:      {p.Name(topology.Journeys)},
-		topology.MasterKey:     {"AWS::KMS::Key"},
-		topology.AccessKeys:    {p.Name("api-key"), p.Name("write-key")},
-		topology.EmailIdentity: {":identity/example.com"},
+		topology.Bus:            {p.Name(topology.Bus)},
+		topology.Journeys:       {p.Name(topology.Journeys)},
+		topology.MasterKey:      {"AWS::KMS::Key"},
+		topology.APIKeySecret:   {p.Name("api-key")},
+		topology.WriteKeySecret: {p.Name("write-key")},
+		topology.EmailIdentity:  {":identity/example.com"},
 	}
 	for _, table := range topology.Tables {
 		names[table.Name] = []string{p.Name(table.Name)}

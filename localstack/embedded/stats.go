@@ -15,6 +15,7 @@ import (
 	"defter/pkg/topology"
 	"defter/pkg/view"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 )
@@ -47,10 +48,11 @@ func (s *System) Stats(ctx context.Context) (Stats, error) {
 	}
 	stats.Waits = waits
 	sums := map[string]int64{}
-	err = s.scanViews(ctx, func(row view.Row) error {
-		if row.SK != view.Profiles.Name {
-			return nil
-		}
+	profiles := &dynamodb.ScanInput{
+		FilterExpression: aws.String("sk = :profile"), ProjectionExpression: aws.String("pk, n, d"),
+		ExpressionAttributeValues: map[string]types.AttributeValue{":profile": &types.AttributeValueMemberS{Value: view.Profiles.Name}},
+	}
+	err = s.scanViews(ctx, profiles, func(row view.Row) error {
 		stats.Events += row.Version
 		if !strings.HasPrefix(row.PK, "CUSTOMER#") {
 			return nil
@@ -74,9 +76,8 @@ func (s *System) Stats(ctx context.Context) (Stats, error) {
 	return stats, err
 }
 
-func (s *System) scanViews(ctx context.Context, visit func(view.Row) error) error {
-	name := topology.Views
-	in := &dynamodb.ScanInput{TableName: &name}
+func (s *System) scanViews(ctx context.Context, in *dynamodb.ScanInput, visit func(view.Row) error) error {
+	in.TableName = aws.String(topology.Views)
 	for {
 		out, err := s.client.Scan(ctx, in)
 		if err != nil {
@@ -90,7 +91,7 @@ func (s *System) scanViews(ctx context.Context, visit func(view.Row) error) erro
 		if len(out.LastEvaluatedKey) == 0 {
 			return nil
 		}
-		in.ExclusiveStartKey = map[string]types.AttributeValue(out.LastEvaluatedKey)
+		in.ExclusiveStartKey = out.LastEvaluatedKey
 	}
 }
 
@@ -134,7 +135,7 @@ func (s *System) Rebuild(ctx context.Context) (Rebuilt, error) {
 
 func (s *System) digest(ctx context.Context, visit func(view.Row)) (Digest, error) {
 	var sums []string
-	err := s.scanViews(ctx, func(row view.Row) error {
+	err := s.scanViews(ctx, &dynamodb.ScanInput{}, func(row view.Row) error {
 		if !view.Projected(row) {
 			return nil
 		}

@@ -93,9 +93,10 @@ type Access struct {
 
 // Resources that are not tables, queues, the bus or the state machine.
 const (
-	MasterKey     = "master-key"     // the KMS key that wraps the key-encryption keys
-	AccessKeys    = "access-keys"    // the secret with API keys and write keys
-	EmailIdentity = "email-identity" // the verified SES sender
+	MasterKey      = "master-key"     // the KMS key that wraps the key-encryption keys
+	APIKeySecret   = "api-key"        // the secret that API callers present
+	WriteKeySecret = "write-key"      // the secret that SDKs present
+	EmailIdentity  = "email-identity" // the verified SES sender
 )
 
 // Function is one row of the table.
@@ -115,7 +116,7 @@ type Function struct {
 	TimeoutSeconds int
 	MemoryMB       int
 	Concurrency    int // reserved; 0 for none
-	Retries        int // of an asynchronous or stream call, before its dead-letter queue
+	Retries        int // of a stream call or of a rule's delivery, before its dead-letter queue
 }
 
 // The accesses that several functions share.
@@ -123,15 +124,16 @@ var (
 	readEvents   = Access{Events, []string{"dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query"}}
 	appendEvents = Access{Events, []string{"dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query", "dynamodb:PutItem", "dynamodb:DeleteItem"}}
 	readViews    = Access{Views, []string{"dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query"}}
-	writeViews   = Access{Views, []string{"dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"}}
+	writeViews   = Access{Views, []string{"dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query", "dynamodb:PutItem", "dynamodb:DeleteItem", "dynamodb:BatchWriteItem"}}
 	readKeys     = Access{Keys, []string{"dynamodb:GetItem"}}
 	makeKeys     = Access{Keys, []string{"dynamodb:GetItem", "dynamodb:PutItem"}}
 	unwrap       = Access{MasterKey, []string{"kms:Decrypt"}}
 	wrap         = Access{MasterKey, []string{"kms:Decrypt", "kms:Encrypt"}}
-	accessKeys   = Access{AccessKeys, []string{"secretsmanager:GetSecretValue"}}
+	apiKey       = Access{APIKeySecret, []string{"secretsmanager:GetSecretValue"}}
+	writeKey     = Access{WriteKeySecret, []string{"secretsmanager:GetSecretValue"}}
 
-	command = []Access{appendEvents, makeKeys, wrap, accessKeys}
-	query   = []Access{readEvents, readViews, readKeys, unwrap, accessKeys}
+	command = []Access{appendEvents, readViews, makeKeys, wrap, apiKey}
+	query   = []Access{readEvents, readViews, readKeys, unwrap, apiKey}
 	project = []Access{readEvents, writeViews, readKeys, unwrap}
 )
 
@@ -177,7 +179,7 @@ var Functions = []Function{
 		Routes: []Route{{"POST", "/v1/customers/{id}/erasure", APIKey}},
 		Access: []Access{
 			appendEvents, writeViews,
-			{Keys, []string{"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:DeleteItem"}}, wrap, accessKeys,
+			{Keys, []string{"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:DeleteItem"}}, wrap, apiKey,
 		},
 		TimeoutSeconds: 30, MemoryMB: 256,
 	},
@@ -188,7 +190,7 @@ var Functions = []Function{
 			{"POST", "/v1/screen", WriteKey}, {"POST", "/v1/group", WriteKey}, {"POST", "/v1/alias", WriteKey},
 			{"POST", "/v1/batch", WriteKey},
 		},
-		Access:         []Access{appendEvents, {Views, []string{"dynamodb:PutItem"}}, makeKeys, wrap, accessKeys},
+		Access:         []Access{appendEvents, {Views, []string{"dynamodb:PutItem"}}, makeKeys, wrap, writeKey},
 		TimeoutSeconds: 29, MemoryMB: 512,
 	},
 	{
