@@ -4,7 +4,7 @@ ARCH      ?= arm64
 GO_FILES   = $(shell git ls-files '*.go')
 CDK        = infra/cli/node_modules/.bin/cdk
 ENGINE     = localstack/engine/node_modules/.package-lock.json
-STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.6.1
+STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION = 20
 

@@ -39,6 +39,7 @@ type reader struct {
 	shard    string
 	done     atomic.Int64 // sequence number up to which everything is handled
 	failures map[string]int
+	iterator *string // where the next poll reads, nil to begin after done
 }
 
 type position struct {
@@ -89,33 +90,36 @@ func (r *reader) run(ctx context.Context) {
 	}
 }
 
-// next reads the records after what is done.
-func (r *reader) next(ctx context.Context) ([]types.Record, error) {
+// position returns an iterator after what is done.
+func (r *reader) position(ctx context.Context) (*string, error) {
 	in := &dynamodbstreams.GetShardIteratorInput{StreamArn: &r.arn, ShardId: &r.shard, ShardIteratorType: types.ShardIteratorTypeTrimHorizon}
 	if done := r.done.Load(); done > 0 {
 		in.ShardIteratorType, in.SequenceNumber = types.ShardIteratorTypeAfterSequenceNumber, aws.String(strconv.FormatInt(done, 10))
 	}
-	iterator, err := r.system.streams.GetShardIterator(ctx, in)
+	out, err := r.system.streams.GetShardIterator(ctx, in)
 	if err != nil {
 		return nil, err
 	}
-	out, err := r.system.streams.GetRecords(ctx, &dynamodbstreams.GetRecordsInput{ShardIterator: iterator.ShardIterator, Limit: aws.Int32(readPage)})
-	if err != nil {
-		return nil, err
-	}
-	return out.Records, nil
+	return out.ShardIterator, nil
 }
 
 // lag is how many commits are not handled yet, at most a page.
 func (r *reader) lag(ctx context.Context) (int, error) {
-	records, err := r.next(ctx)
+	iterator, err := r.position(ctx)
+	if err != nil {
+		return 0, err
+	}
+	out, err := r.system.streams.GetRecords(ctx, &dynamodbstreams.GetRecordsInput{ShardIterator: iterator, Limit: aws.Int32(readPage)})
+	if err != nil {
+		return 0, err
+	}
 	n := 0
-	for _, record := range records {
+	for _, record := range out.Records {
 		if r.passes(record) {
 			n++
 		}
 	}
-	return n, err
+	return n, nil
 }
 
 func (r *reader) passes(record types.Record) bool {
@@ -124,9 +128,21 @@ func (r *reader) passes(record types.Record) bool {
 }
 
 func (r *reader) poll(ctx context.Context) (int, error) {
-	records, err := r.next(ctx)
-	if err != nil || len(records) == 0 {
+	var err error
+	if r.iterator == nil {
+		if r.iterator, err = r.position(ctx); err != nil {
+			return 0, err
+		}
+	}
+	page, err := r.system.streams.GetRecords(ctx, &dynamodbstreams.GetRecordsInput{ShardIterator: r.iterator, Limit: aws.Int32(readPage)})
+	r.iterator = nil // until everything of the page is handled
+	if err != nil {
 		return 0, err
+	}
+	records := page.Records
+	if len(records) == 0 {
+		r.iterator = page.NextShardIterator
+		return 0, nil
 	}
 	done := r.done.Load()
 	for rest := records; len(rest) > 0; {
@@ -147,7 +163,11 @@ func (r *reader) poll(ctx context.Context) (int, error) {
 		}
 		rest = rest[n:]
 	}
-	return len(records), r.save(ctx, done)
+	if err := r.save(ctx, done); err != nil {
+		return 0, err
+	}
+	r.iterator = page.NextShardIterator
+	return len(records), nil
 }
 
 func (r *reader) save(ctx context.Context, done int64) error {

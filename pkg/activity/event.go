@@ -116,11 +116,6 @@ type Identified struct {
 	Context *Context       `json:"context,omitempty" pii:"device"`
 }
 
-// LinkedToCustomer: this visitor is a known customer.
-type LinkedToCustomer struct {
-	CustomerID string `json:"customerId" pii:"-" jsonschema:"maxLength=128"`
-}
-
 // Events are the event types of this package.
 var Events = []eventstore.Declaration{
 	eventstore.Declare[PageViewed]("PageViewed"),
@@ -134,5 +129,4 @@ var Events = []eventstore.Declaration{
 	eventstore.Declare[CheckoutStepCompleted]("CheckoutStepCompleted"),
 	eventstore.Declare[EventTracked]("EventTracked"),
 	eventstore.Declare[Identified]("VisitorIdentified"),
-	eventstore.Declare[LinkedToCustomer]("VisitorLinkedToCustomer"),
 }

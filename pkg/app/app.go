@@ -187,12 +187,12 @@ func (a *App) claim(c *Call, stream string, version int64, status int) ([]events
 }
 
 // command loads a customer's record, decides and appends, with the call's idempotency claim. It returns the record after.
-func (a *App) command(ctx context.Context, c *Call, stream string, status int, decide func(record.State) ([]any, []eventstore.Claim, error)) (record.State, int64, error) {
+func (a *App) command(ctx context.Context, c *Call, stream string, status int, decide func(s record.State, at time.Time) ([]any, []eventstore.Claim, error)) (record.State, int64, error) {
 	head, appended, err := a.Log.Handle(ctx, eventstore.Command{
 		Stream: stream, Folds: []eventstore.AnyFold{record.Fold},
 		Meta: eventstore.Meta{Actor: c.Actor, Source: "api", CorrelationID: correlation(c)},
 		Decide: func(h *eventstore.Head) (eventstore.Decision, error) {
-			data, claims, err := decide(record.Fold.Of(h))
+			data, claims, err := decide(record.Fold.Of(h), h.Now)
 			return eventstore.Decision{
 				Events: eventstore.Happened(data...), Claims: claims,
 				Answer: func(next *eventstore.Head) ([]eventstore.Claim, error) {

@@ -42,7 +42,7 @@ func grantConsent(a *App, ctx context.Context, c *Call) (lambdaio.Response, erro
 	if err != nil {
 		return lambdaio.Response{}, err
 	}
-	state, _, err := a.command(ctx, c, stream, 201, func(s record.State) ([]any, []eventstore.Claim, error) {
+	state, _, err := a.command(ctx, c, stream, 201, func(s record.State, at time.Time) ([]any, []eventstore.Claim, error) {
 		if err := existing(s); err != nil {
 			return nil, nil, err
 		}
@@ -50,7 +50,7 @@ func grantConsent(a *App, ctx context.Context, c *Call) (lambdaio.Response, erro
 			return nil, nil, fault.New(fault.Rejected, "customer-deactivated", "a deactivated customer cannot consent; reactivate first")
 		}
 		events, err := consent.Decide(s.Consent, consent.Grant{
-			Purpose: in.Purpose, Channel: in.Channel, Method: in.ConsentMethod, IPAddress: ip, UserAgent: agent, Renew: in.Renew, At: a.Now(),
+			Purpose: in.Purpose, Channel: in.Channel, Method: in.ConsentMethod, IPAddress: ip, UserAgent: agent, Renew: in.Renew, At: at,
 		})
 		return events, nil, err
 	})
@@ -86,7 +86,7 @@ func revokeConsent(a *App, ctx context.Context, c *Call) (lambdaio.Response, err
 	if reason == "" {
 		reason = "customer-request"
 	}
-	state, _, err := a.command(ctx, c, stream, 200, func(s record.State) ([]any, []eventstore.Claim, error) {
+	state, _, err := a.command(ctx, c, stream, 200, func(s record.State, at time.Time) ([]any, []eventstore.Claim, error) {
 		if err := existing(s); err != nil {
 			return nil, nil, err
 		}

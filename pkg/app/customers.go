@@ -47,7 +47,7 @@ func registerCustomer(a *App, ctx context.Context, c *Call) (lambdaio.Response, 
 	if err != nil {
 		return lambdaio.Response{}, err
 	}
-	_, _, err = a.command(ctx, c, stream, 201, func(s record.State) ([]any, []eventstore.Claim, error) {
+	_, _, err = a.command(ctx, c, stream, 201, func(s record.State, at time.Time) ([]any, []eventstore.Claim, error) {
 		events, err := customer.Decide(s.Customer, customer.Register{
 			Email: in.Email, FirstName: in.FirstName, LastName: in.LastName, Phone: in.Phone, Source: in.Source,
 			IPAddress: ip, UserAgent: agent, TermsAccepted: in.TermsAccepted, Verification: verification,
@@ -57,7 +57,7 @@ func registerCustomer(a *App, ctx context.Context, c *Call) (lambdaio.Response, 
 		}
 		if in.MarketingConsent {
 			granted, err := consent.Decide(s.Consent, consent.Grant{
-				Purpose: consent.Marketing, Channel: consent.Email, Method: "registration-checkbox", IPAddress: ip, UserAgent: agent, At: a.Now(),
+				Purpose: consent.Marketing, Channel: consent.Email, Method: "registration-checkbox", IPAddress: ip, UserAgent: agent, At: at,
 			})
 			if err != nil {
 				return nil, nil, err
@@ -188,7 +188,7 @@ func updateProfile(a *App, ctx context.Context, c *Call) (lambdaio.Response, err
 		return lambdaio.Response{}, err
 	}
 	patch.Today = a.Now().UTC().Format(time.DateOnly)
-	return a.customerCommand(ctx, c, stream, func(s record.State) ([]any, []eventstore.Claim, error) {
+	return a.customerCommand(ctx, c, stream, func(s record.State, at time.Time) ([]any, []eventstore.Claim, error) {
 		events, err := customer.Decide(s.Customer, patch)
 		return events, nil, err
 	})
@@ -261,7 +261,7 @@ func changeEmail(a *App, ctx context.Context, c *Call) (lambdaio.Response, error
 	if err != nil {
 		return lambdaio.Response{}, err
 	}
-	response, err := a.customerCommand(ctx, c, stream, func(s record.State) ([]any, []eventstore.Claim, error) {
+	response, err := a.customerCommand(ctx, c, stream, func(s record.State, at time.Time) ([]any, []eventstore.Claim, error) {
 		events, err := customer.Decide(s.Customer, customer.ChangeEmail{Email: in.Email, IPAddress: ip, UserAgent: agent, Verification: verification})
 		if err != nil {
 			return nil, nil, err
@@ -298,7 +298,7 @@ func verifyEmail(a *App, ctx context.Context, c *Call) (lambdaio.Response, error
 		}
 		command = customer.RequestVerification{Verification: verification}
 	}
-	return a.customerCommand(ctx, c, stream, func(s record.State) ([]any, []eventstore.Claim, error) {
+	return a.customerCommand(ctx, c, stream, func(s record.State, at time.Time) ([]any, []eventstore.Claim, error) {
 		events, err := customer.Decide(s.Customer, command)
 		return events, nil, err
 	})
@@ -320,7 +320,7 @@ func deactivateCustomer(a *App, ctx context.Context, c *Call) (lambdaio.Response
 	if err := decode(c, &in); err != nil {
 		return lambdaio.Response{}, err
 	}
-	return a.customerCommand(ctx, c, stream, func(s record.State) ([]any, []eventstore.Claim, error) {
+	return a.customerCommand(ctx, c, stream, func(s record.State, at time.Time) ([]any, []eventstore.Claim, error) {
 		events, err := customer.Decide(s.Customer, customer.Deactivate{Reason: in.Reason, Notes: in.Notes})
 		if err != nil || len(events) == 0 {
 			return nil, nil, err
@@ -339,7 +339,7 @@ func reactivateCustomer(a *App, ctx context.Context, c *Call) (lambdaio.Response
 	if err := decode(c, &struct{}{}); err != nil {
 		return lambdaio.Response{}, err
 	}
-	return a.customerCommand(ctx, c, stream, func(s record.State) ([]any, []eventstore.Claim, error) {
+	return a.customerCommand(ctx, c, stream, func(s record.State, at time.Time) ([]any, []eventstore.Claim, error) {
 		events, err := customer.Decide(s.Customer, customer.Reactivate{})
 		return events, nil, err
 	})
@@ -347,15 +347,8 @@ func reactivateCustomer(a *App, ctx context.Context, c *Call) (lambdaio.Response
 
 // PreferencesRequest is the body of PUT /v1/customers/{id}/preferences; what is absent stays.
 type PreferencesRequest struct {
-	EmailFrequency   *string    `json:"emailFrequency,omitempty" enum:"daily,weekly,never"`
-	Categories       *[]string  `json:"categories,omitempty" maxItems:"100"`
-	Timezone         *string    `json:"timezone,omitempty" description:"an IANA time zone"`
-	EmailEnabled     *bool      `json:"emailEnabled,omitempty"`
-	SMSEnabled       *bool      `json:"smsEnabled,omitempty"`
-	PushEnabled      *bool      `json:"pushEnabled,omitempty"`
-	SMSForPromotions *bool      `json:"smsForPromotions,omitempty"`
-	PushCategories   *[]string  `json:"pushCategories,omitempty" maxItems:"100"`
-	UpdatedAt        *time.Time `json:"updatedAt,omitempty" description:"when the customer chose, for clients that were offline; the later choice of each field wins"`
+	preference.Values
+	UpdatedAt *time.Time `json:"updatedAt,omitempty" description:"when the customer chose, for clients that were offline; the later choice of each field wins"`
 }
 
 // PreferencesAnswer is the answer to PUT /v1/customers/{id}/preferences.
@@ -373,10 +366,7 @@ func setPreferences(a *App, ctx context.Context, c *Call) (lambdaio.Response, er
 	if err := decode(c, &in); err != nil {
 		return lambdaio.Response{}, err
 	}
-	set := preference.Set{At: a.Now().UTC().Truncate(time.Millisecond), Values: preference.Values{
-		EmailFrequency: in.EmailFrequency, Categories: in.Categories, Timezone: in.Timezone, EmailEnabled: in.EmailEnabled,
-		SMSEnabled: in.SMSEnabled, PushEnabled: in.PushEnabled, SMSForPromotions: in.SMSForPromotions, PushCategories: in.PushCategories,
-	}}
+	set := preference.Set{At: a.Now(), Values: in.Values}
 	if in.UpdatedAt != nil {
 		if in.UpdatedAt.After(set.At.Add(5*time.Minute)) || in.UpdatedAt.Year() < 1970 {
 			return lambdaio.Response{}, fault.New(fault.Invalid, "invalid-time", "updatedAt must not lie in the future")
@@ -406,7 +396,7 @@ func setPreferences(a *App, ctx context.Context, c *Call) (lambdaio.Response, er
 }
 
 // customerCommand runs a command on a customer and answers with the customer as it is then.
-func (a *App) customerCommand(ctx context.Context, c *Call, stream string, decide func(record.State) ([]any, []eventstore.Claim, error)) (lambdaio.Response, error) {
+func (a *App) customerCommand(ctx context.Context, c *Call, stream string, decide func(s record.State, at time.Time) ([]any, []eventstore.Claim, error)) (lambdaio.Response, error) {
 	_, version, err := a.command(ctx, c, stream, 200, decide)
 	if err != nil {
 		return lambdaio.Response{}, err

@@ -59,7 +59,7 @@ func eraseCustomer(a *App, ctx context.Context, c *Call) (lambdaio.Response, err
 		return lambdaio.Response{Status: 200, Body: certificate}, err
 	}
 	began := a.Now().UTC()
-	state, _, err := a.command(ctx, c, stream, 200, func(s record.State) ([]any, []eventstore.Claim, error) {
+	state, _, err := a.command(ctx, c, stream, 200, func(s record.State, at time.Time) ([]any, []eventstore.Claim, error) {
 		if s.Customer.Status == customer.StatusErased {
 			return nil, nil, nil // all but the certificate was done
 		}

@@ -97,7 +97,7 @@ func TestCostDoesNotGrowWithTheStream(t *testing.T) {
 				}
 			}
 			grow("ACCOUNT#young", 10, 1)
-			grow("ACCOUNT#old", 500, 10)
+			grow("ACCOUNT#old", 250, 20)
 			youngSum, youngMost := measure("ACCOUNT#young")
 			oldSum, oldMost := measure("ACCOUNT#old")
 			if head := w.load(t, "ACCOUNT#old"); head.Version != 5000+commands {

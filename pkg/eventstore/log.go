@@ -23,8 +23,12 @@ const (
 // ErrErased: the data key was destroyed; what it sealed can never be read again.
 var ErrErased = errors.New("the data key was destroyed")
 
+// ErrCorrupt: what is stored cannot be read, now or later. Its stream needs an operator.
+var ErrCorrupt = errors.New("what is stored cannot be read")
+
 // Vault seals what is personal under the data key of its owner, a stream. Sealing is deterministic: the same plaintext
-// in the same place gives the same bytes. Both fail with ErrErased once the owner's key was destroyed.
+// in the same place gives the same bytes. Both fail with ErrErased once the owner's key was destroyed, and Open with
+// ErrCorrupt for anything Seal did not make.
 type Vault interface {
 	// Seal makes the owner's key if there is none. place is bound to the result: it opens nowhere else.
 	Seal(ctx context.Context, owner, place string, plaintext []byte) ([]byte, error)
@@ -55,6 +59,7 @@ type Head struct {
 	Stream     string
 	Version    int64 // 0 for a stream that does not exist
 	RecordedAt time.Time
+	Now        time.Time // in a Decide: when what is decided will be recorded
 	states     map[string]any
 	behind     map[string]int // bytes of events beyond each fold's snapshot
 	size       map[string]int // bytes of each fold's snapshot, 0 for none known
@@ -98,6 +103,7 @@ func (l *Log) Handle(ctx context.Context, c Command) (*Head, int, error) {
 		}
 	}
 	for attempt := 1; ; {
+		head = l.at(head)
 		d, err := c.Decide(head)
 		if err != nil || len(d.Events) == 0 {
 			if !cached {
@@ -128,6 +134,16 @@ func (l *Log) Handle(ctx context.Context, c Command) (*Head, int, error) {
 			return nil, 0, err
 		}
 	}
+}
+
+// at is the head with the time of a decision made now, never before the stream's last event.
+func (l *Log) at(h *Head) *Head {
+	now := *h
+	now.Now = l.Now().UTC().Truncate(time.Millisecond)
+	if now.Now.Before(h.RecordedAt) {
+		now.Now = h.RecordedAt
+	}
+	return &now
 }
 
 // Load returns the stream's head, strongly consistent.
@@ -261,10 +277,7 @@ func (l *Log) append(ctx context.Context, c Command, head *Head, d Decision) (*H
 
 // commit makes the commit of decided events, and the events as a reader would see them.
 func (l *Log) commit(ctx context.Context, c Command, head *Head, news []New) (Commit, []Event, error) {
-	now := l.Now().UTC().Truncate(time.Millisecond)
-	if now.Before(head.RecordedAt) {
-		now = head.RecordedAt
-	}
+	now := head.Now
 	commit := Commit{
 		ID: commitID(l.NewID()), Stream: c.Stream, First: head.Version + 1, RecordedAt: now,
 		CorrelationID: c.Meta.CorrelationID, CausationID: c.Meta.CausationID, Actor: c.Meta.Actor, Source: c.Meta.Source,
@@ -321,7 +334,7 @@ func (l *Log) Open(ctx context.Context, c Commit) ([]Event, error) {
 			return nil, fmt.Errorf("open version %d of %s: %w", c.First, kindOf(c.Stream), err)
 		default:
 			if err := json.Unmarshal(plaintext, &private); err != nil || len(private) != len(c.Events) {
-				return nil, fmt.Errorf("version %d of %s: private fields do not fit its events", c.First, kindOf(c.Stream))
+				return nil, fmt.Errorf("version %d of %s: private fields do not fit its events: %w", c.First, kindOf(c.Stream), ErrCorrupt)
 			}
 		}
 	}
@@ -333,7 +346,7 @@ func (l *Log) Open(ctx context.Context, c Commit) ([]Event, error) {
 		}
 		data, err := l.Catalog.Decode(r.Type, r.Schema, r.Data, secret)
 		if err != nil {
-			return nil, fmt.Errorf("version %d of %s: %w", c.First+int64(i), kindOf(c.Stream), err)
+			return nil, fmt.Errorf("version %d of %s: %w: %w", c.First+int64(i), kindOf(c.Stream), ErrCorrupt, err)
 		}
 		events[i] = envelope(c, i)
 		events[i].Data, events[i].Erased = data, erased

@@ -6,9 +6,9 @@ import "defter/pkg/eventstore"
 
 // Values are preferences; a nil field says nothing.
 type Values struct {
-	EmailFrequency   *string   `json:"emailFrequency,omitempty" jsonschema:"enum=daily,enum=weekly,enum=never"`
+	EmailFrequency   *string   `json:"emailFrequency,omitempty" jsonschema:"enum=daily,enum=weekly,enum=never" enum:"daily,weekly,never"`
 	Categories       *[]string `json:"categories,omitempty" jsonschema:"maxItems=100"`
-	Timezone         *string   `json:"timezone,omitempty" jsonschema:"maxLength=64,description=an IANA time zone"`
+	Timezone         *string   `json:"timezone,omitempty" jsonschema:"maxLength=64,description=an IANA time zone" description:"an IANA time zone"`
 	EmailEnabled     *bool     `json:"emailEnabled,omitempty"`
 	SMSEnabled       *bool     `json:"smsEnabled,omitempty"`
 	PushEnabled      *bool     `json:"pushEnabled,omitempty"`

@@ -82,7 +82,7 @@ func (k *Keyring) Open(ctx context.Context, owner, place string, sealed []byte) 
 	}
 	plaintext, err := key.DecryptDeterministically(sealed, []byte(place))
 	if err != nil {
-		return nil, fmt.Errorf("open what was sealed: %w", err)
+		return nil, fmt.Errorf("open what was sealed: %w: %w", eventstore.ErrCorrupt, err)
 	}
 	return plaintext, nil
 }

@@ -12,7 +12,6 @@ import (
 
 	"defter/pkg/customer"
 	"defter/pkg/eventstore"
-	"defter/pkg/fault"
 )
 
 const (
@@ -21,110 +20,128 @@ const (
 )
 
 // ProjectActivity folds commits as the stream delivers them, in batches and in order per customer, into profiles and
-// timelines. A customer whose record cannot be folded is quarantined and does not hold up the others: the next record of
+// timelines. A customer whose record cannot be read is quarantined and does not hold up the others: the next record of
 // theirs reads the gap from the store, and so tries again. It returns the indexes of commits to deliver again.
 func (v *Views) ProjectActivity(ctx context.Context, commits []eventstore.Commit) (failed []int) {
-	streams := map[string][]int{}
+	var parts []*activityPart
+	byStream := map[string]*activityPart{}
 	var keys [][2]string
 	for i, c := range commits {
-		if streams[c.Stream] == nil {
+		part := byStream[c.Stream]
+		if part == nil {
+			part = &activityPart{stream: c.Stream}
+			byStream[c.Stream], parts = part, append(parts, part)
 			keys = append(keys, [2]string{c.Stream, Profiles.Name})
 		}
-		streams[c.Stream] = append(streams[c.Stream], i)
+		part.commits, part.indexes = append(part.commits, c), append(part.indexes, i)
 	}
-	rows, err := v.Table.GetMany(ctx, keys)
+	profiles, err := v.Table.GetMany(ctx, keys)
 	if err != nil {
 		slog.WarnContext(ctx, "project activity", "error", err)
 		return all(len(commits))
 	}
-	var mu sync.Mutex
-	var group sync.WaitGroup
-	turns := make(chan struct{}, activityWorkers)
-	for _, k := range keys {
-		group.Add(1)
-		turns <- struct{}{}
-		go func() {
-			defer func() { <-turns; group.Done() }()
-			own := streams[k[0]]
-			some := make([]eventstore.Commit, len(own))
-			for j, i := range own {
-				some[j] = commits[i]
-			}
-			if err := v.projectStream(ctx, rows[k], k[0], some); err != nil {
-				if !fault.Retryable(err) || errors.Is(err, errPoison) {
-					err = v.quarantine(ctx, k[0], some[0].First, err)
-				}
-				if err != nil {
-					slog.WarnContext(ctx, "project activity", "error", err)
-					mu.Lock()
-					failed = append(failed, own...)
-					mu.Unlock()
-				}
-			}
-		}()
+	sideBySide(parts, func(part *activityPart) {
+		part.profile = profiles[[2]string{part.stream, Profiles.Name}]
+		part.err = part.open(ctx, v)
+	})
+	var lines []Row
+	for _, part := range parts {
+		if part.err == nil {
+			lines = append(lines, part.lines...)
+		}
 	}
-	group.Wait()
+	if err := v.Table.PutMany(ctx, lines); err != nil { // before the profiles, whose versions are their checkpoint
+		slog.WarnContext(ctx, "project activity", "error", err)
+		return all(len(commits))
+	}
+	sideBySide(parts, func(part *activityPart) {
+		if part.err == nil && len(part.events) > 0 {
+			part.err = Profiles.ApplyTo(ctx, v, part.profile, part.stream, part.events)
+		}
+		if errors.Is(part.err, eventstore.ErrCorrupt) {
+			part.err = v.quarantine(ctx, part.stream, part.commits[0].First, part.err)
+		}
+	})
+	for _, part := range parts {
+		if part.err != nil {
+			slog.WarnContext(ctx, "project activity", "error", part.err)
+			failed = append(failed, part.indexes...)
+		}
+	}
 	slices.Sort(failed)
 	return failed
 }
 
-// errPoison: the record itself cannot be read, however often.
-var errPoison = errors.New("the record cannot be read")
+// activityPart is one stream's part of a batch.
+type activityPart struct {
+	stream  string
+	commits []eventstore.Commit
+	indexes []int // of the commits in the batch
+	profile Row
+	events  []eventstore.Event // beyond the profile's version, without gaps
+	lines   []Row
+	err     error
+}
 
-func (v *Views) projectStream(ctx context.Context, profile Row, stream string, commits []eventstore.Commit) error {
-	var lines []Row
-	var events []eventstore.Event
-	erased := int64(0)
-	for _, c := range commits {
-		if c.Last() <= profile.Version {
-			continue
-		}
-		opened, err := v.Log.Open(ctx, c)
-		if err != nil {
-			return fmt.Errorf("%w: %w", errPoison, err)
-		}
-		if missing := profile.Version + 1; c.First > missing && len(events) == 0 {
-			for late, err := range v.Log.Store.Read(ctx, stream, missing, c.First-1) {
-				if err != nil {
-					return err
-				}
-				before, err := v.Log.Open(ctx, late)
-				if err != nil {
-					return fmt.Errorf("%w: %w", errPoison, err)
-				}
-				row, err := timelineRow(stream, before)
-				if err != nil {
-					return err
-				}
-				events, lines = append(events, before...), append(lines, row)
-			}
-		}
-		row, err := timelineRow(stream, opened)
+// open reads the part's events: what the profile has is left out, and what the batch does not have is read from the store.
+func (p *activityPart) open(ctx context.Context, v *Views) error {
+	next := p.profile.Version + 1
+	add := func(c eventstore.Commit) error {
+		events, err := v.Log.Open(ctx, c)
 		if err != nil {
 			return err
 		}
-		events, lines = append(events, opened...), append(lines, row)
-		if _, gone := opened[len(opened)-1].Data.(customer.DataDeleted); gone {
-			erased = c.First
+		row, err := timelineRow(p.stream, events)
+		if err != nil {
+			return err
 		}
-	}
-	if len(events) == 0 {
+		if _, erased := events[len(events)-1].Data.(customer.DataDeleted); erased {
+			// Nothing of the timeline outlives the customer but the erasure itself.
+			old, err := v.Table.Keys(ctx, p.stream, timelinePrefix)
+			if err != nil {
+				return err
+			}
+			if err := v.Table.Delete(ctx, old...); err != nil {
+				return err
+			}
+			p.lines = nil
+		}
+		p.events, p.lines, next = append(p.events, events...), append(p.lines, row), c.Last()+1
 		return nil
 	}
-	if erased > 0 { // nothing of the timeline outlives the customer but the erasure itself
-		old, err := v.Table.Keys(ctx, stream, timelinePrefix)
-		if err != nil {
-			return err
+	for _, c := range p.commits {
+		if c.First < next {
+			continue
 		}
-		lines = slices.DeleteFunc(lines, func(r Row) bool { return r.Version < erased })
-		if err := v.Table.Delete(ctx, old...); err != nil {
+		if c.First > next {
+			for missing, err := range v.Log.Store.Read(ctx, p.stream, next, c.First-1) {
+				if err == nil {
+					err = add(missing)
+				}
+				if err != nil {
+					return err
+				}
+			}
+		}
+		if err := add(c); err != nil {
 			return err
 		}
 	}
-	if err := v.Table.PutMany(ctx, lines); err != nil { // before the profile, whose version is their checkpoint
-		return err
+	return nil
+}
+
+// sideBySide works on the parts, a few at a time.
+func sideBySide(parts []*activityPart, work func(*activityPart)) {
+	var group sync.WaitGroup
+	turns := make(chan struct{}, activityWorkers)
+	for _, part := range parts {
+		turns <- struct{}{}
+		group.Go(func() {
+			defer func() { <-turns }()
+			work(part)
+		})
 	}
-	return Profiles.ApplyTo(ctx, v, profile, stream, events)
+	group.Wait()
 }
 
 // quarantine notes a record that cannot be folded, without what is personal in it.

@@ -200,19 +200,14 @@ func (v *Views) show(ctx context.Context, stream string, p Profile, version int6
 		if err != nil {
 			return Customer{}, false, err
 		}
+		if e.Erased { // nothing is shown of a customer who was erased, not even as of before
+			id, _ := CustomerID(stream)
+			return Customer{Version: e.Version, Facts: Facts{CustomerID: id, Status: customer.StatusErased}}, true, nil
+		}
 		if !until(e) {
 			break
 		}
 		p, version = evolveProfile(p, e), e.Version
 	}
 	return Customer{Version: version, Facts: p.Facts, Personal: p.Personal}, version > 0, nil
-}
-
-// ShowState returns the customer that the events make, for answering a command before anything is projected.
-func ShowState(c Customer, events []eventstore.Event) Customer {
-	p := Profile{Facts: c.Facts, Personal: c.Personal}
-	for _, e := range events {
-		p, c.Version = evolveProfile(p, e), e.Version
-	}
-	return Customer{Version: c.Version, Facts: p.Facts, Personal: p.Personal}
 }

@@ -96,9 +96,6 @@ func (t Table) Put(ctx context.Context, row Row) error {
 	return nil
 }
 
-// errOvertaken: somebody else wrote the row meanwhile.
-var errOvertaken = errors.New("the row was overtaken")
-
 // Create stores a row unless there is one; created says which.
 func (t Table) Create(ctx context.Context, row Row) (created bool, err error) {
 	_, err = t.Client.PutItem(ctx, &dynamodb.PutItemInput{TableName: &t.Name, Item: itemOf(row), ConditionExpression: aws.String("attribute_not_exists(pk)")})
