@@ -10,6 +10,7 @@ import (
 	"github.com/aws/constructs-go/constructs/v10"
 	"github.com/aws/jsii-runtime-go"
 
+	"defter/pkg/metric"
 	"defter/pkg/topology"
 )
 
@@ -66,6 +67,8 @@ func newAlarms(stack awscdk.Stack, w *watch) {
 	alarm("functions-failing", "Functions of this account keep failing: the dashboard shows which.", w.ofAllFunctions("Errors"), 5, 3)
 	alarm("functions-throttled", "Functions of this account keep being throttled: it runs at its limit of concurrent calls.", w.ofAllFunctions("Throttles"), 0, 3)
 	alarm("journeys-failed", "Runs of journeys ended in an error: their customers get no further message.", w.ofMachine("ExecutionsFailed"), 0, 1)
+	alarm("records-quarantined", "Stored records could not be read: their customers' views stand still until that is mended.", newMetric(metric.Namespace, metric.RecordsQuarantined, "Sum", nil), 0, 1)
+	alarm("events-parked", "Reactions gave events up that will never succeed: the log says which and why.", newMetric(metric.Namespace, metric.EventsParked, "Sum", nil), 0, 1)
 	alarm("journeys-timed-out", "Runs of journeys ran out of time.", w.ofMachine("ExecutionsTimedOut"), 0, 1)
 }
 

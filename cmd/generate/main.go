@@ -47,7 +47,7 @@ func run(release bool) error {
 		}
 	}
 	if release {
-		if err := writeReleased(); err != nil {
+		if err := writeReleased(released); err != nil {
 			return err
 		}
 	}
@@ -192,10 +192,16 @@ func readReleased() (map[string]string, error) {
 	return released, err
 }
 
-func writeReleased() error {
+// writeReleased freezes the schemas there are. Those that are frozen already must still be there, as they were.
+func writeReleased(released map[string]string) error {
 	files, err := filepath.Glob("events/*/*.schema.json")
 	if err != nil {
 		return err
+	}
+	for file := range released {
+		if !slices.Contains(files, file) {
+			return fmt.Errorf("%s is released and is gone", file)
+		}
 	}
 	slices.Sort(files)
 	var b strings.Builder
@@ -203,6 +209,9 @@ func writeReleased() error {
 		raw, err := os.ReadFile(file)
 		if err != nil {
 			return err
+		}
+		if hash, frozen := released[file]; frozen && hash != hashOf(raw) {
+			return fmt.Errorf("%s is released and was changed", file)
 		}
 		fmt.Fprintf(&b, "%s  %s\n", hashOf(raw), file)
 	}

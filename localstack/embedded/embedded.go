@@ -47,6 +47,10 @@ const (
 	localTable  = "local"
 	cachedHeads = 20_000
 	stopWithin  = 10 * time.Second
+
+	// The engine writes one item at a time. Projections that asked for more than a few at once would only make those
+	// wait who are to be answered.
+	projectWorkers = 2
 )
 
 // Config says how to run.
@@ -194,7 +198,7 @@ func (s *System) build(ctx context.Context) error {
 		Now: s.clock.Now, NewID: newID, Validate: events.Validate, Cache: eventstore.NewCache(cachedHeads),
 	}
 	s.App = &app.App{
-		Log: log, Views: &view.Views{Table: view.Table{Client: s.client, Name: topology.Views}, Log: log}, Keyring: keyring,
+		Log: log, Views: &view.Views{Table: view.Table{Client: s.client, Name: topology.Views}, Log: log, Workers: projectWorkers}, Keyring: keyring,
 		Access: access{}, Email: s.mailbox.provider(s.clock.Now), Now: s.clock.Now, NewID: newID,
 		Settings: app.Settings{EmailFrom: "Defter <hello@defter.example>", PublicURL: s.URL, WelcomeDelay: s.config.WelcomeDelay},
 	}

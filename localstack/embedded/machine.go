@@ -77,25 +77,43 @@ type execution struct {
 }
 
 func newMachine(s *System) (*machine, error) {
-	m := &machine{system: s, handler: s.handlers[topology.RunStep], wake: make(chan struct{}, 1)}
-	d := json.NewDecoder(strings.NewReader(journey.Machine(topology.RunStep)))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&m.definition); err != nil {
-		return nil, fmt.Errorf("state machine: the embedded run does not understand it: %w", err)
+	definition, err := understand(journey.Machine(topology.RunStep))
+	if err != nil {
+		return nil, fmt.Errorf("state machine: %w", err)
 	}
-	for name, st := range m.definition.States {
-		switch st.Type {
-		case "Task", "Choice", "Wait", "Succeed":
-		default:
-			return nil, fmt.Errorf("state machine: the embedded run does not understand state %s of type %s", name, st.Type)
+	return &machine{system: s, definition: definition, handler: s.handlers[topology.RunStep], wake: make(chan struct{}, 1)}, nil
+}
+
+// understand reads a definition, or says what of it the embedded run cannot carry out.
+func understand(text string) (definition, error) {
+	var machine definition
+	d := json.NewDecoder(strings.NewReader(text))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&machine); err != nil {
+		return machine, fmt.Errorf("the embedded run does not understand it: %w", err)
+	}
+	if _, ok := machine.States[machine.StartAt]; !ok {
+		return machine, fmt.Errorf("it starts at %q, which is not there", machine.StartAt)
+	}
+	for name, st := range machine.States {
+		leads := []string{st.Next, st.Default}
+		for _, c := range st.Choices {
+			leads = append(leads, c.Next)
 		}
-		for _, next := range []string{st.Next, st.Default} {
-			if _, ok := m.definition.States[next]; next != "" && !ok {
-				return nil, fmt.Errorf("state machine: state %s leads to %s, which is not there", name, next)
+		for _, next := range leads {
+			if _, ok := machine.States[next]; next != "" && !ok {
+				return machine, fmt.Errorf("state %s leads to %s, which is not there", name, next)
 			}
 		}
+		switch {
+		case st.Type == "Task" && st.Resource == topology.RunStep, st.Type == "Choice", st.Type == "Wait", st.Type == "Succeed":
+		case st.Type == "Task":
+			return machine, fmt.Errorf("state %s calls %s, which the embedded run does not know", name, st.Resource)
+		default:
+			return machine, fmt.Errorf("the embedded run does not understand state %s of type %s", name, st.Type)
+		}
 	}
-	return m, nil
+	return machine, nil
 }
 
 // Start starts an execution unless one of that name was started before.

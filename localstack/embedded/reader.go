@@ -25,6 +25,7 @@ import (
 const (
 	readPage  = 1000                  // records a poll reads
 	readIdle  = 20 * time.Millisecond // between polls when there is nothing
+	readPause = 50 * time.Millisecond // between polls that do not fill a page, so that a busy customer's row is written once
 	readRetry = 100 * time.Millisecond
 	trimEvery = 2 * time.Second
 )
@@ -80,6 +81,8 @@ func (r *reader) run(ctx context.Context) {
 			wait = readRetry
 		case n == 0:
 			wait = readIdle
+		case n < readPage:
+			wait = readPause
 		}
 		if wait > 0 {
 			select {

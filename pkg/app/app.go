@@ -9,6 +9,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"io"
 	"strings"
 	"time"
 
@@ -45,6 +46,8 @@ type App struct {
 	Settings Settings
 	Now      func() time.Time
 	NewID    func() string
+
+	gate gate // before the streams that SDKs write to
 }
 
 // Settings are the deployment's.
@@ -93,6 +96,12 @@ type Call struct {
 	hash  string // of what was asked
 }
 
+// answerFunc answers a call.
+type answerFunc func(ctx context.Context, c *Call) (lambdaio.Response, error)
+
+// repeatFunc gives the answer again that was given with the stream at a version.
+type repeatFunc func(ctx context.Context, c *Call, stream string, version int64, status int) (lambdaio.Response, error)
+
 // answerOf is what an idempotency claim keeps: enough to give the same answer again, and nothing personal.
 type answerOf struct {
 	Hash    string `json:"hash"`
@@ -103,7 +112,7 @@ type answerOf struct {
 
 // API makes a function that answers one route for callers with an API key. repeat gives the answer again of a call that
 // was made before with the same idempotency key; it is nil for queries.
-func (a *App) API(answer func(*App, context.Context, *Call) (lambdaio.Response, error), repeat func(a *App, ctx context.Context, c *Call, stream string, version int64, status int) (lambdaio.Response, error)) lambdaio.Handler {
+func (a *App) API(answer answerFunc, repeat repeatFunc) lambdaio.Handler {
 	return lambdaio.HTTP(func(ctx context.Context, r lambdaio.Request) (lambdaio.Response, error) {
 		c := &Call{Request: r}
 		if err := a.authenticate(ctx, c); err != nil {
@@ -113,7 +122,7 @@ func (a *App) API(answer func(*App, context.Context, *Call) (lambdaio.Response, 
 			return lambdaio.Response{}, fault.New(fault.Invalid, "too-large", "the body has %d bytes, at most %d", len(r.Body), maxBody)
 		}
 		if repeat == nil || r.Header["idempotency-key"] == "" {
-			return answer(a, ctx, c)
+			return answer(ctx, c)
 		}
 		return a.once(ctx, c, answer, repeat)
 	})
@@ -136,11 +145,12 @@ func (a *App) authenticate(ctx context.Context, c *Call) error {
 }
 
 // once answers a call with an idempotency key: the same key and request get the same answer, another request a conflict.
-func (a *App) once(ctx context.Context, c *Call, answer func(*App, context.Context, *Call) (lambdaio.Response, error), repeat func(a *App, ctx context.Context, c *Call, stream string, version int64, status int) (lambdaio.Response, error)) (lambdaio.Response, error) {
+func (a *App) once(ctx context.Context, c *Call, answer answerFunc, repeat repeatFunc) (lambdaio.Response, error) {
 	if err := c.idempotent(c.Actor); err != nil {
 		return lambdaio.Response{}, err
 	}
-	for range 2 {
+	var overtaken error
+	for {
 		held, ok, err := a.Log.Store.Claimed(ctx, c.key)
 		if err != nil {
 			return lambdaio.Response{}, err
@@ -153,15 +163,21 @@ func (a *App) once(ctx context.Context, c *Call, answer func(*App, context.Conte
 			if before.Hash != c.hash {
 				return lambdaio.Response{}, fault.New(fault.Conflict, "idempotency-key-reused", "this Idempotency-Key was used for another request")
 			}
-			return repeat(a, ctx, c, before.Stream, before.Version, before.Status)
+			return repeat(ctx, c, before.Stream, before.Version, before.Status)
 		}
-		response, err := answer(a, ctx, c)
-		if taken, ok := errors.AsType[*eventstore.TakenError](err); ok && taken.Key == c.key {
-			continue // the same request was made twice at once: answer as the other one did
+		if overtaken != nil {
+			return lambdaio.Response{}, overtaken
 		}
-		return response, err
+		response, err := answer(ctx, c)
+		taken, ok := errors.AsType[*eventstore.TakenError](err)
+		switch {
+		case ok && taken.Key == c.key:
+			err = fault.Because(err, fault.Conflict, "idempotency-key-in-use", "a request with this Idempotency-Key is under way")
+		case fault.KindOf(err) != fault.Conflict:
+			return response, err
+		}
+		overtaken = err // perhaps by the same request, made twice at once: then answer as that one did
 	}
-	return lambdaio.Response{}, fault.New(fault.Conflict, "idempotency-key-in-use", "a request with this Idempotency-Key is under way")
 }
 
 func (c *Call) idempotent(scope string) error {
@@ -311,7 +327,7 @@ func decode(c *Call, in any) error {
 	if err := d.Decode(in); err != nil {
 		return fault.New(fault.Invalid, "invalid-json", "%s", jsonDetail(err))
 	}
-	if d.More() {
+	if _, err := d.Token(); err != io.EOF {
 		return fault.New(fault.Invalid, "invalid-json", "the body must be one JSON object")
 	}
 	return nil

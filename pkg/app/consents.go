@@ -29,7 +29,7 @@ type ConsentList struct {
 }
 
 // grantConsent records a consent. It answers 201 with all consents.
-func grantConsent(a *App, ctx context.Context, c *Call) (lambdaio.Response, error) {
+func (a *App) grantConsent(ctx context.Context, c *Call) (lambdaio.Response, error) {
 	stream, err := a.customerStream(ctx, c)
 	if err != nil {
 		return lambdaio.Response{}, err
@@ -60,8 +60,8 @@ func grantConsent(a *App, ctx context.Context, c *Call) (lambdaio.Response, erro
 	return lambdaio.Response{Status: 201, Body: ConsentList{state.Consent.List(a.Now())}}, nil
 }
 
-// showConsents answers a grant again, with the consents as of then.
-func showConsents(a *App, ctx context.Context, _ *Call, stream string, version int64, status int) (lambdaio.Response, error) {
+// repeatConsents answers a grant again, with the consents as of then.
+func (a *App) repeatConsents(ctx context.Context, _ *Call, stream string, version int64, status int) (lambdaio.Response, error) {
 	var s record.State
 	var at time.Time
 	for e, err := range a.Log.Events(ctx, stream, 1, version) {
@@ -77,7 +77,7 @@ func showConsents(a *App, ctx context.Context, _ *Call, stream string, version i
 }
 
 // revokeConsent answers DELETE /v1/customers/{id}/consents/{purpose}/{channel} with all consents.
-func revokeConsent(a *App, ctx context.Context, c *Call) (lambdaio.Response, error) {
+func (a *App) revokeConsent(ctx context.Context, c *Call) (lambdaio.Response, error) {
 	stream, err := a.customerStream(ctx, c)
 	if err != nil {
 		return lambdaio.Response{}, err
@@ -102,7 +102,7 @@ func revokeConsent(a *App, ctx context.Context, c *Call) (lambdaio.Response, err
 }
 
 // listConsents answers GET /v1/customers/{id}/consents from the store, strongly consistent.
-func listConsents(a *App, ctx context.Context, c *Call) (lambdaio.Response, error) {
+func (a *App) listConsents(ctx context.Context, c *Call) (lambdaio.Response, error) {
 	stream, err := a.customerStream(ctx, c)
 	if err != nil {
 		return lambdaio.Response{}, err
@@ -125,7 +125,7 @@ type ConsentedList struct {
 }
 
 // listConsented answers GET /v1/consents?purpose=&channel=.
-func listConsented(a *App, ctx context.Context, c *Call) (lambdaio.Response, error) {
+func (a *App) listConsented(ctx context.Context, c *Call) (lambdaio.Response, error) {
 	purpose, channel := consent.Purpose(c.Query.Get("purpose")), consent.Channel(c.Query.Get("channel"))
 	if err := consent.Check(purpose, channel); err != nil {
 		return lambdaio.Response{}, err

@@ -1,8 +1,10 @@
 package app
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"time"
 
 	"defter/pkg/consent"
@@ -29,7 +31,7 @@ type RegisterRequest struct {
 }
 
 // registerCustomer registers a customer: created, consent and verification in one commit.
-func registerCustomer(a *App, ctx context.Context, c *Call) (lambdaio.Response, error) {
+func (a *App) registerCustomer(ctx context.Context, c *Call) (lambdaio.Response, error) {
 	var in RegisterRequest
 	if err := decode(c, &in); err != nil {
 		return lambdaio.Response{}, err
@@ -47,7 +49,7 @@ func registerCustomer(a *App, ctx context.Context, c *Call) (lambdaio.Response, 
 	if err != nil {
 		return lambdaio.Response{}, err
 	}
-	_, _, err = a.command(ctx, c, stream, 201, func(s record.State, at time.Time) ([]any, []eventstore.Claim, error) {
+	_, version, err := a.command(ctx, c, stream, 201, func(s record.State, at time.Time) ([]any, []eventstore.Claim, error) {
 		events, err := customer.Decide(s.Customer, customer.Register{
 			Email: in.Email, FirstName: in.FirstName, LastName: in.LastName, Phone: in.Phone, Source: in.Source,
 			IPAddress: ip, UserAgent: agent, TermsAccepted: in.TermsAccepted, Verification: verification,
@@ -73,11 +75,11 @@ func registerCustomer(a *App, ctx context.Context, c *Call) (lambdaio.Response, 
 	if err != nil {
 		return lambdaio.Response{}, err
 	}
-	return a.showCustomer(ctx, stream, 0, 201)
+	return a.showCustomer(ctx, stream, version, 201) // not what follows at once, so that asked again it is the same
 }
 
-// showCustomer answers a customer command again, as it was answered first.
-func showCustomer(a *App, ctx context.Context, _ *Call, stream string, version int64, status int) (lambdaio.Response, error) {
+// repeatCustomer answers a customer command again, as it was answered first.
+func (a *App) repeatCustomer(ctx context.Context, _ *Call, stream string, version int64, status int) (lambdaio.Response, error) {
 	return a.showCustomer(ctx, stream, version, status)
 }
 
@@ -115,7 +117,7 @@ func known(c view.Customer, ok bool) error {
 }
 
 // getCustomer answers GET /v1/customers/{id}, with ?version= or ?asOf= as of then.
-func getCustomer(a *App, ctx context.Context, c *Call) (lambdaio.Response, error) {
+func (a *App) getCustomer(ctx context.Context, c *Call) (lambdaio.Response, error) {
 	id, err := a.customerID(ctx, c)
 	if err != nil {
 		return lambdaio.Response{}, err
@@ -154,7 +156,7 @@ func asOf(c *Call) (func(eventstore.Event) bool, error) {
 }
 
 // findCustomer answers GET /v1/customers?email=.
-func findCustomer(a *App, ctx context.Context, c *Call) (lambdaio.Response, error) {
+func (a *App) findCustomer(ctx context.Context, c *Call) (lambdaio.Response, error) {
 	raw := c.Query.Get("email")
 	if raw == "" {
 		return lambdaio.Response{}, fault.New(fault.Invalid, "invalid-query", "give an email address, as ?email=")
@@ -178,7 +180,7 @@ func findCustomer(a *App, ctx context.Context, c *Call) (lambdaio.Response, erro
 }
 
 // updateProfile answers PATCH /v1/customers/{id}, a JSON merge patch (RFC 7396).
-func updateProfile(a *App, ctx context.Context, c *Call) (lambdaio.Response, error) {
+func (a *App) updateProfile(ctx context.Context, c *Call) (lambdaio.Response, error) {
 	stream, err := a.customerStream(ctx, c)
 	if err != nil {
 		return lambdaio.Response{}, err
@@ -187,9 +189,14 @@ func updateProfile(a *App, ctx context.Context, c *Call) (lambdaio.Response, err
 	if err != nil {
 		return lambdaio.Response{}, err
 	}
-	patch.Today = a.Now().UTC().Format(time.DateOnly)
+	today := a.Now().UTC().Format(time.DateOnly)
 	return a.customerCommand(ctx, c, stream, func(s record.State, at time.Time) ([]any, []eventstore.Claim, error) {
-		events, err := customer.Decide(s.Customer, patch)
+		update, err := patch(s.Customer)
+		if err != nil {
+			return nil, nil, err
+		}
+		update.Today = today
+		events, err := customer.Decide(s.Customer, update)
 		return events, nil, err
 	})
 }
@@ -204,14 +211,15 @@ type ProfilePatch struct {
 	Attributes  map[string]any    `json:"attributes,omitempty" description:"null removes an attribute"`
 }
 
-func profilePatch(c *Call) (customer.UpdateProfile, error) {
+// profilePatch reads the patch. What becomes of the address and the attributes depends on what they were.
+func profilePatch(c *Call) (func(customer.State) (customer.UpdateProfile, error), error) {
 	var in ProfilePatch
 	if err := decode(c, &in); err != nil {
-		return customer.UpdateProfile{}, err
+		return nil, err
 	}
 	var present map[string]json.RawMessage
-	if err := json.Unmarshal(c.Body, &present); err != nil && len(c.Body) > 0 {
-		return customer.UpdateProfile{}, fault.New(fault.Invalid, "invalid-json", "%s", jsonDetail(err))
+	if err := json.Unmarshal(c.Body, &present); err != nil && len(bytes.TrimSpace(c.Body)) > 0 {
+		return nil, fault.New(fault.Invalid, "invalid-json", "%s", jsonDetail(err))
 	}
 	cleared := func(name string) bool { return string(present[name]) == "null" }
 	empty := ""
@@ -222,18 +230,57 @@ func profilePatch(c *Call) (customer.UpdateProfile, error) {
 	}
 	for name, value := range in.Attributes {
 		if name == "" || len(name) > 100 {
-			return customer.UpdateProfile{}, fault.New(fault.Invalid, "invalid-attribute", "an attribute's name has 1 to 100 bytes")
+			return nil, fault.New(fault.Invalid, "invalid-attribute", "an attribute's name has 1 to 100 bytes")
 		}
 		switch value.(type) {
 		case nil, string, bool, float64:
 		default:
-			return customer.UpdateProfile{}, fault.New(fault.Invalid, "invalid-attribute", "an attribute must be a string, a number, a boolean or null")
+			return nil, fault.New(fault.Invalid, "invalid-attribute", "an attribute must be a string, a number, a boolean or null")
 		}
 	}
-	return customer.UpdateProfile{
-		FirstName: in.FirstName, LastName: in.LastName, Phone: in.Phone, DateOfBirth: in.DateOfBirth,
-		Address: in.Address, ClearAddress: cleared("address"), Attributes: in.Attributes,
+	return func(s customer.State) (customer.UpdateProfile, error) {
+		update := customer.UpdateProfile{
+			FirstName: in.FirstName, LastName: in.LastName, Phone: in.Phone, DateOfBirth: in.DateOfBirth,
+			ClearAddress: cleared("address"), Attributes: in.Attributes,
+		}
+		if cleared("attributes") {
+			update.Attributes = make(map[string]any, len(s.Attributes))
+			for name := range s.Attributes {
+				update.Attributes[name] = nil
+			}
+		}
+		if in.Address == nil {
+			return update, nil
+		}
+		address, err := mergedAddress(s.Address, present["address"])
+		if address == (customer.Address{}) {
+			update.ClearAddress = true
+		} else {
+			update.Address = &address
+		}
+		return update, err
 	}, nil
+}
+
+// mergedAddress is an address after a JSON merge patch of it, whose types are checked already.
+func mergedAddress(old *customer.Address, patch json.RawMessage) (merged customer.Address, err error) {
+	if old != nil {
+		merged = *old
+	}
+	var parts map[string]*string
+	if err := json.Unmarshal(patch, &parts); err != nil {
+		return merged, fmt.Errorf("read the address: %w", err)
+	}
+	for name, part := range parts {
+		if part == nil {
+			parts[name] = new(string)
+		}
+	}
+	data, err := json.Marshal(parts)
+	if err != nil {
+		return merged, fmt.Errorf("read the address: %w", err)
+	}
+	return merged, json.Unmarshal(data, &merged)
 }
 
 // ChangeEmailRequest is the body of PUT /v1/customers/{id}/email.
@@ -244,7 +291,7 @@ type ChangeEmailRequest struct {
 }
 
 // changeEmail changes a customer's email address.
-func changeEmail(a *App, ctx context.Context, c *Call) (lambdaio.Response, error) {
+func (a *App) changeEmail(ctx context.Context, c *Call) (lambdaio.Response, error) {
 	stream, err := a.customerStream(ctx, c)
 	if err != nil {
 		return lambdaio.Response{}, err
@@ -281,7 +328,7 @@ type VerifyEmailRequest struct {
 }
 
 // verifyEmail verifies the email address with the token of the message, or sends a new token.
-func verifyEmail(a *App, ctx context.Context, c *Call) (lambdaio.Response, error) {
+func (a *App) verifyEmail(ctx context.Context, c *Call) (lambdaio.Response, error) {
 	stream, err := a.customerStream(ctx, c)
 	if err != nil {
 		return lambdaio.Response{}, err
@@ -311,7 +358,7 @@ type DeactivateRequest struct {
 }
 
 // deactivateCustomer deactivates a customer and revokes marketing consents in the same commit.
-func deactivateCustomer(a *App, ctx context.Context, c *Call) (lambdaio.Response, error) {
+func (a *App) deactivateCustomer(ctx context.Context, c *Call) (lambdaio.Response, error) {
 	stream, err := a.customerStream(ctx, c)
 	if err != nil {
 		return lambdaio.Response{}, err
@@ -331,7 +378,7 @@ func deactivateCustomer(a *App, ctx context.Context, c *Call) (lambdaio.Response
 }
 
 // reactivateCustomer undoes a deactivation.
-func reactivateCustomer(a *App, ctx context.Context, c *Call) (lambdaio.Response, error) {
+func (a *App) reactivateCustomer(ctx context.Context, c *Call) (lambdaio.Response, error) {
 	stream, err := a.customerStream(ctx, c)
 	if err != nil {
 		return lambdaio.Response{}, err
@@ -357,7 +404,7 @@ type PreferencesAnswer struct {
 }
 
 // setPreferences sets preferences, the last write of each field winning.
-func setPreferences(a *App, ctx context.Context, c *Call) (lambdaio.Response, error) {
+func (a *App) setPreferences(ctx context.Context, c *Call) (lambdaio.Response, error) {
 	stream, err := a.customerStream(ctx, c)
 	if err != nil {
 		return lambdaio.Response{}, err

@@ -45,7 +45,7 @@ func complianceKey(customerID string) string { return "COMPLIANCE#erasure#" + cu
 // eraseCustomer erases a customer and the anonymous visitors linked to it: lookups, views, messages and the data keys. A
 // call that was interrupted is made again and goes on where it stopped; one that was completed answers the same
 // certificate.
-func eraseCustomer(a *App, ctx context.Context, c *Call) (lambdaio.Response, error) {
+func (a *App) eraseCustomer(ctx context.Context, c *Call) (lambdaio.Response, error) {
 	id, err := a.customerID(ctx, c)
 	if err != nil {
 		return lambdaio.Response{}, err
@@ -98,15 +98,15 @@ func eraseCustomer(a *App, ctx context.Context, c *Call) (lambdaio.Response, err
 	return lambdaio.Response{Status: 200, Body: certificate}, nil
 }
 
-// showCertificate answers an erasure again.
-func showCertificate(a *App, ctx context.Context, c *Call, stream string, _ int64, status int) (lambdaio.Response, error) {
+// repeatCertificate answers an erasure again.
+func (a *App) repeatCertificate(ctx context.Context, c *Call, stream string, _ int64, status int) (lambdaio.Response, error) {
 	id, _ := view.CustomerID(stream)
 	certificate, ok, err := a.certificate(ctx, id)
 	if err != nil {
 		return lambdaio.Response{}, err
 	}
 	if !ok { // it was interrupted: go on
-		return eraseCustomer(a, ctx, c)
+		return a.eraseCustomer(ctx, c)
 	}
 	return lambdaio.Response{Status: status, Body: certificate}, nil
 }

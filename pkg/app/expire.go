@@ -10,6 +10,7 @@ import (
 	"defter/pkg/consent"
 	"defter/pkg/eventstore"
 	"defter/pkg/fault"
+	"defter/pkg/metric"
 	"defter/pkg/record"
 	"defter/pkg/view"
 )
@@ -87,7 +88,7 @@ func (a *App) expireDay(ctx context.Context, day, now time.Time) error {
 				return err // the day is worked off again
 			}
 			if err != nil {
-				slog.ErrorContext(ctx, "consent not expired", "metric", "EventsParked", "error", err)
+				slog.ErrorContext(ctx, "consent not expired", metric.Count(metric.EventsParked, 1), "error", err)
 			}
 		}
 		if next == "" {

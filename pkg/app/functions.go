@@ -12,24 +12,28 @@ import (
 
 // The functions, as the runtime and the embedded run call them, each named after its row of the topology.
 
-func RegisterCustomer(a *App) lambdaio.Handler   { return a.API(registerCustomer, showCustomer) }
-func FindCustomer(a *App) lambdaio.Handler       { return a.API(findCustomer, nil) }
-func GetCustomer(a *App) lambdaio.Handler        { return a.API(getCustomer, nil) }
-func UpdateProfile(a *App) lambdaio.Handler      { return a.API(updateProfile, showCustomer) }
-func ChangeEmail(a *App) lambdaio.Handler        { return a.API(changeEmail, showCustomer) }
-func VerifyEmail(a *App) lambdaio.Handler        { return a.API(verifyEmail, showCustomer) }
-func DeactivateCustomer(a *App) lambdaio.Handler { return a.API(deactivateCustomer, showCustomer) }
-func ReactivateCustomer(a *App) lambdaio.Handler { return a.API(reactivateCustomer, showCustomer) }
-func GrantConsent(a *App) lambdaio.Handler       { return a.API(grantConsent, showConsents) }
-func RevokeConsent(a *App) lambdaio.Handler      { return a.API(revokeConsent, showConsents) }
-func ListConsents(a *App) lambdaio.Handler       { return a.API(listConsents, nil) }
-func SetPreferences(a *App) lambdaio.Handler     { return a.API(setPreferences, nil) }
-func ListEvents(a *App) lambdaio.Handler         { return a.API(listEvents, nil) }
-func ListMessages(a *App) lambdaio.Handler       { return a.API(listMessages, nil) }
-func ListTimeline(a *App) lambdaio.Handler       { return a.API(listTimeline, nil) }
-func ListAudit(a *App) lambdaio.Handler          { return a.API(listAudit, nil) }
-func ListConsented(a *App) lambdaio.Handler      { return a.API(listConsented, nil) }
-func EraseCustomer(a *App) lambdaio.Handler      { return a.API(eraseCustomer, showCertificate) }
+func RegisterCustomer(a *App) lambdaio.Handler { return a.API(a.registerCustomer, a.repeatCustomer) }
+func FindCustomer(a *App) lambdaio.Handler     { return a.API(a.findCustomer, nil) }
+func GetCustomer(a *App) lambdaio.Handler      { return a.API(a.getCustomer, nil) }
+func UpdateProfile(a *App) lambdaio.Handler    { return a.API(a.updateProfile, a.repeatCustomer) }
+func ChangeEmail(a *App) lambdaio.Handler      { return a.API(a.changeEmail, a.repeatCustomer) }
+func VerifyEmail(a *App) lambdaio.Handler      { return a.API(a.verifyEmail, a.repeatCustomer) }
+func DeactivateCustomer(a *App) lambdaio.Handler {
+	return a.API(a.deactivateCustomer, a.repeatCustomer)
+}
+func ReactivateCustomer(a *App) lambdaio.Handler {
+	return a.API(a.reactivateCustomer, a.repeatCustomer)
+}
+func GrantConsent(a *App) lambdaio.Handler   { return a.API(a.grantConsent, a.repeatConsents) }
+func RevokeConsent(a *App) lambdaio.Handler  { return a.API(a.revokeConsent, a.repeatConsents) }
+func ListConsents(a *App) lambdaio.Handler   { return a.API(a.listConsents, nil) }
+func SetPreferences(a *App) lambdaio.Handler { return a.API(a.setPreferences, nil) }
+func ListEvents(a *App) lambdaio.Handler     { return a.API(a.listEvents, nil) }
+func ListMessages(a *App) lambdaio.Handler   { return a.API(a.listMessages, nil) }
+func ListTimeline(a *App) lambdaio.Handler   { return a.API(a.listTimeline, nil) }
+func ListAudit(a *App) lambdaio.Handler      { return a.API(a.listAudit, nil) }
+func ListConsented(a *App) lambdaio.Handler  { return a.API(a.listConsented, nil) }
+func EraseCustomer(a *App) lambdaio.Handler  { return a.API(a.eraseCustomer, a.repeatCertificate) }
 
 func PublishEvents(a *App) lambdaio.Handler { return lambdaio.Stream(a.PublishEvents) }
 

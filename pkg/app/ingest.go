@@ -19,6 +19,7 @@ import (
 	"defter/pkg/fault"
 	"defter/pkg/ingest"
 	"defter/pkg/lambdaio"
+	"defter/pkg/metric"
 	"defter/pkg/order"
 	"defter/pkg/record"
 	"defter/pkg/view"
@@ -29,9 +30,9 @@ const (
 	ingestAttempts  = 30  // of a commit that others overtake: a fact is always accepted
 	commitMessages  = 200 // of one customer, before the next commit
 	commitBytes     = 200_000
-	commitOrders    = 40
+	commitClaims    = 40 // orders and identities: each takes up to two claims, of eventstore.MaxClaims
 	quarantineFor   = 30 * 24 * time.Hour
-	quarantineOwner = "SYSTEM#quarantine" // whose data key seals messages of nobody known
+	quarantineOwner = "SYSTEM#quarantine" // whose data key seals messages of nobody in particular
 )
 
 // IngestEvents answers the SDKs' endpoints. It answers 200 only when every event is stored or quarantined.
@@ -68,10 +69,16 @@ func (a *App) IngestEvents(ctx context.Context, r lambdaio.Request) (lambdaio.Re
 		return lambdaio.Response{}, err
 	}
 	claims, err := a.claim(c, "", 0, 200)
-	for _, claim := range claims {
-		err = errors.Join(err, a.Log.Store.Claim(ctx, claim))
+	if err != nil {
+		return lambdaio.Response{}, err
 	}
-	return accepted(), err
+	for _, claim := range claims {
+		err := a.Log.Store.Claim(ctx, claim)
+		if _, twice := errors.AsType[*eventstore.TakenError](err); err != nil && !twice { // made twice at once is fine
+			return lambdaio.Response{}, err
+		}
+	}
+	return accepted(), nil
 }
 
 func accepted() lambdaio.Response {
@@ -140,8 +147,12 @@ func (a *App) ingest(ctx context.Context, c *Call, source ingest.Source, parsed 
 		}
 		streams[stream] = append(streams[stream], in)
 	}
-	for i, rejected := range parsed.Rejected {
-		if err := a.quarantine(ctx, source, rejected, i, now); err != nil {
+	for _, rejected := range parsed.Rejected {
+		stream, err := a.senderOf(ctx, rejected.Raw)
+		if err != nil {
+			return err
+		}
+		if err := a.quarantine(ctx, source, stream, rejected, now); err != nil {
 			return err
 		}
 	}
@@ -199,15 +210,11 @@ func (a *App) route(ctx context.Context, in *incoming) (string, error) {
 // take stores one stream's messages, in as many commits as they need.
 func (a *App) take(ctx context.Context, c *Call, source ingest.Source, stream string, messages []incoming) error {
 	for len(messages) > 0 {
-		n, size, orders := 0, 0, 0
-		for n < len(messages) && n < commitMessages && size < commitBytes && orders < commitOrders {
-			size += len(messages[n].Properties) + len(messages[n].Traits) + 400
-			if strings.HasPrefix(messages[n].Event, "Order ") {
-				orders++
-			}
-			n++
-		}
-		if err := a.takeSome(ctx, c, source, stream, messages[:n]); err != nil {
+		n := min(len(messages), commitMessages)
+		err := a.gate.pass(ctx, stream, c.Actor+"#"+correlation(c), messages[:n], func(ctx context.Context, shared []incoming) error {
+			return a.takeSome(ctx, c, source, stream, shared)
+		})
+		if err != nil {
 			return err
 		}
 		messages = messages[n:]
@@ -215,7 +222,35 @@ func (a *App) take(ctx context.Context, c *Call, source ingest.Source, stream st
 	return nil
 }
 
+// takeSome stores messages, in one commit if they fit one, else halved. So is one found that does not fit its schema: it
+// is quarantined.
 func (a *App) takeSome(ctx context.Context, c *Call, source ingest.Source, stream string, messages []incoming) error {
+	if len(messages) == 1 || oneCommit(messages) {
+		err := a.takeAll(ctx, c, source, stream, messages)
+		if fault.KindOf(err) != fault.Invalid {
+			return err
+		}
+		if len(messages) == 1 {
+			return a.quarantine(ctx, source, stream, ingest.Rejected{Raw: messages[0].Raw, Reason: err.Error()}, a.Now())
+		}
+	}
+	half := len(messages) / 2
+	return errors.Join(a.takeSome(ctx, c, source, stream, messages[:half]), a.takeSome(ctx, c, source, stream, messages[half:]))
+}
+
+// oneCommit says whether messages are few enough for one commit.
+func oneCommit(messages []incoming) bool {
+	size, claims := 0, 0
+	for _, m := range messages {
+		size += len(m.Raw) + 400
+		if m.Type == "identify" || strings.HasPrefix(m.Event, "Order ") {
+			claims++
+		}
+	}
+	return size <= commitBytes && claims <= commitClaims
+}
+
+func (a *App) takeAll(ctx context.Context, c *Call, source ingest.Source, stream string, messages []incoming) error {
 	known := map[string]bool{} // orders that are stored already
 	emailsTaken := map[string]bool{}
 	command := eventstore.Command{
@@ -308,13 +343,7 @@ func mergeClaims(claims, more []eventstore.Claim) []eventstore.Claim {
 func (a *App) meaning(ctx context.Context, isCustomer bool, source ingest.Source, s customer.State, m incoming, emailsTaken map[string]bool) ([]any, error) {
 	if !isCustomer {
 		if m.Type == "identify" || m.Type == "group" || m.Type == "alias" {
-			var traits map[string]any
-			if len(m.Traits) > 0 {
-				if err := json.Unmarshal(m.Traits, &traits); err != nil {
-					return nil, fmt.Errorf("read traits: %w", err)
-				}
-			}
-			return []any{activity.Identified{Traits: traits}}, nil
+			return []any{activity.Identified{Traits: traits(m)}}, nil
 		}
 		return ingest.Facts(m.Message, source), nil
 	}
@@ -351,13 +380,7 @@ func (a *App) meaning(ctx context.Context, isCustomer bool, source ingest.Source
 		case "alias":
 			more, err = customer.Decide(s, customer.Alias{PreviousID: m.previous})
 		case "group":
-			var traits map[string]any
-			if len(m.Traits) > 0 {
-				err = json.Unmarshal(m.Traits, &traits)
-			}
-			if err == nil {
-				more, err = customer.Decide(s, customer.JoinGroup{GroupID: m.GroupID, Traits: traits})
-			}
+			more, err = customer.Decide(s, customer.JoinGroup{GroupID: m.GroupID, Traits: traits(m)})
 		default:
 			more = ingest.Facts(m.Message, source)
 		}
@@ -365,19 +388,54 @@ func (a *App) meaning(ctx context.Context, isCustomer bool, source ingest.Source
 	}
 }
 
-// quarantine keeps a message of an accepted batch that cannot be taken in, sealed, with the reason.
-func (a *App) quarantine(ctx context.Context, source ingest.Source, rejected ingest.Rejected, index int, now time.Time) error {
+// traits are a message's traits, but for those whose numbers are out of every range.
+func traits(m incoming) map[string]any {
+	var members map[string]json.RawMessage
+	_ = json.Unmarshal(m.Traits, &members) // it is an object, null or absent
+	known := make(map[string]any, len(members))
+	for name, raw := range members {
+		var value any
+		if json.Unmarshal(raw, &value) == nil {
+			known[name] = value
+		}
+	}
+	if len(known) == 0 {
+		return nil
+	}
+	return known
+}
+
+// senderOf names the stream of a message that cannot be understood whole, the system's own where nobody is named.
+func (a *App) senderOf(ctx context.Context, raw json.RawMessage) (string, error) {
+	var m struct{ UserID, AnonymousID any }
+	_ = json.Unmarshal(raw, &m) // as far as it goes
+	var in incoming
+	in.UserID, _ = m.UserID.(string)
+	in.AnonymousID, _ = m.AnonymousID.(string)
+	in.UserID, in.AnonymousID = strings.TrimSpace(in.UserID), strings.TrimSpace(in.AnonymousID)
+	if n := max(len(in.UserID), len(in.AnonymousID)); n == 0 || n > ingest.MaxID {
+		return quarantineOwner, nil
+	}
+	return a.route(ctx, &in)
+}
+
+// quarantine keeps a message of an accepted batch that cannot be taken in, with the reason. It is sealed under the data
+// key of whom it is about, and so goes with them; of somebody erased nothing is kept.
+func (a *App) quarantine(ctx context.Context, source ingest.Source, stream string, rejected ingest.Rejected, now time.Time) error {
 	raw := rejected.Raw[:min(len(rejected.Raw), ingest.MaxEventBytes)]
 	key := "QUARANTINE#" + source.ID
-	at := fmt.Sprintf("%013d#%s#%04d", now.UnixMilli(), a.NewID(), index)
-	sealed, err := a.Log.Vault.Seal(ctx, quarantineOwner, key+at, raw)
+	at := fmt.Sprintf("%013d#%s", now.UnixMilli(), a.NewID())
+	sealed, err := a.Log.Vault.Seal(ctx, stream, key+at, raw)
+	if errors.Is(err, eventstore.ErrErased) {
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("seal quarantined event: %w", err)
 	}
-	data, err := json.Marshal(map[string]any{"reason": rejected.Reason, "bytes": len(rejected.Raw)})
+	data, err := json.Marshal(map[string]any{"reason": rejected.Reason, "bytes": len(rejected.Raw), "stream": stream})
 	if err != nil {
 		return err
 	}
-	slog.WarnContext(ctx, "event quarantined", "metric", "EventsQuarantined", "source", source.ID, "reason", rejected.Reason)
+	slog.WarnContext(ctx, "event quarantined", metric.Count(metric.EventsQuarantined, 1), "source", source.ID, "reason", rejected.Reason)
 	return a.Views.Table.Put(ctx, view.Row{PK: key, SK: at, Data: data, Sealed: sealed, TTL: now.Add(quarantineFor).Unix()})
 }

@@ -9,6 +9,7 @@ import (
 
 	"defter/pkg/eventstore"
 	"defter/pkg/lambdaio"
+	"defter/pkg/metric"
 	"defter/pkg/view"
 )
 
@@ -28,11 +29,11 @@ func (a *App) PublishEvents(ctx context.Context, commits []eventstore.Commit) (f
 		for j := range c.Events {
 			entry, err := published(c, j)
 			if err != nil {
-				slog.ErrorContext(ctx, "record quarantined", "metric", "RecordsQuarantined", "version", c.First, "error", err)
+				slog.ErrorContext(ctx, "record quarantined", metric.Count(metric.RecordsQuarantined, 1), "version", c.First, "error", err)
 				continue
 			}
 			if entrySize(entry) > publishBytes {
-				slog.ErrorContext(ctx, "event is too large for the bus", "metric", "EventsParked", "type", entry.Type, "version", c.First+int64(j))
+				slog.ErrorContext(ctx, "event is too large for the bus", metric.Count(metric.EventsParked, 1), "type", entry.Type, "version", c.First+int64(j))
 				continue
 			}
 			entries, of = append(entries, entry), append(of, i)

@@ -39,7 +39,7 @@ type EventList struct {
 }
 
 // listEvents answers GET /v1/customers/{id}/events?types=&from=&to=&cursor=&limit=, from the store, oldest first.
-func listEvents(a *App, ctx context.Context, c *Call) (lambdaio.Response, error) {
+func (a *App) listEvents(ctx context.Context, c *Call) (lambdaio.Response, error) {
 	stream, err := a.existingStream(ctx, c)
 	if err != nil {
 		return lambdaio.Response{}, err
@@ -121,7 +121,7 @@ type TimelineList struct {
 }
 
 // listTimeline answers GET /v1/customers/{id}/timeline, newest first.
-func listTimeline(a *App, ctx context.Context, c *Call) (lambdaio.Response, error) {
+func (a *App) listTimeline(ctx context.Context, c *Call) (lambdaio.Response, error) {
 	stream, cursor, limit, err := a.page(ctx, c)
 	if err != nil {
 		return lambdaio.Response{}, err
@@ -157,10 +157,17 @@ type AuditList struct {
 }
 
 // listAudit answers GET /v1/customers/{id}/audit. It outlives the customer's erasure: nothing personal is in it.
-func listAudit(a *App, ctx context.Context, c *Call) (lambdaio.Response, error) {
+func (a *App) listAudit(ctx context.Context, c *Call) (lambdaio.Response, error) {
 	stream, err := a.customerStream(ctx, c)
 	if err != nil {
 		return lambdaio.Response{}, err
+	}
+	head, err := a.Log.Load(ctx, stream)
+	if err != nil {
+		return lambdaio.Response{}, err
+	}
+	if head.Version == 0 {
+		return lambdaio.Response{}, fault.New(fault.NotFound, "customer-not-found", "there is no such customer")
 	}
 	cursor, limit, err := pageOf(c)
 	if err != nil {
@@ -180,7 +187,7 @@ type MessageList struct {
 }
 
 // listMessages answers GET /v1/customers/{id}/messages.
-func listMessages(a *App, ctx context.Context, c *Call) (lambdaio.Response, error) {
+func (a *App) listMessages(ctx context.Context, c *Call) (lambdaio.Response, error) {
 	stream, cursor, limit, err := a.page(ctx, c)
 	if err != nil {
 		return lambdaio.Response{}, err

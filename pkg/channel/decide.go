@@ -47,16 +47,19 @@ func Withhold(q Question) string {
 	case !q.Consent.Allows(consent.Marketing, q.Channel, q.At):
 		return "no-consent"
 	}
-	if q.Channel == consent.Email {
-		if on := q.Preferences.EmailEnabled; on != nil && !*on {
-			return "channel-disabled"
-		}
-		if often := q.Preferences.EmailFrequency; often != nil && *often == "never" {
-			return "frequency-never"
-		}
+	p := q.Preferences
+	switch {
+	case q.Channel == consent.Email && off(p.EmailEnabled), q.Channel == consent.Push && off(p.PushEnabled),
+		q.Channel == consent.SMS && (off(p.SMSEnabled) || off(p.SMSForPromotions)):
+		return "channel-disabled"
+	case q.Channel == consent.Email && p.EmailFrequency != nil && *p.EmailFrequency == "never":
+		return "frequency-never"
 	}
 	return ""
 }
+
+// off says whether a preference was set, and to no.
+func off(preference *bool) bool { return preference != nil && !*preference }
 
 // remembered outcomes, so that one that is recorded again is recognised.
 const remembered = 50

@@ -1,6 +1,7 @@
 package customer
 
 import (
+	"encoding/json"
 	"maps"
 	"net/mail"
 	"reflect"
@@ -14,9 +15,10 @@ import (
 
 // Limits of a customer.
 const (
-	MaxAttributes = 200
-	MaxVisitors   = 50 // linked anonymous visitors remembered, the newest
-	MaxGroups     = 50
+	MaxAttributes     = 200
+	MaxAttributeBytes = 64 << 10 // of all attributes as JSON, so that a profile fits one item
+	MaxVisitors       = 50       // linked anonymous visitors remembered, the newest
+	MaxGroups         = 50
 )
 
 // Status is where a customer stands.
@@ -255,7 +257,7 @@ func verify(s State, c VerifyEmail) ([]any, error) {
 
 func requestVerification(s State, c RequestVerification) ([]any, error) {
 	switch {
-	case s.EmailVerified:
+	case s.EmailVerified, s.Verification != nil && s.Verification.ID == c.Verification.ID:
 		return nil, nil
 	case s.Email == "":
 		return nil, fault.New(fault.Rejected, "no-email", "the customer has no email address")
@@ -320,8 +322,8 @@ func updateProfile(s State, c UpdateProfile) ([]any, error) {
 		}
 	}
 	if len(changed) > 0 {
-		if len(Merged(s.Attributes, changed)) > MaxAttributes {
-			return nil, fault.New(fault.Rejected, "too-many-attributes", "a customer has at most %d attributes", MaxAttributes)
+		if merged := Merged(s.Attributes, changed); len(merged) > MaxAttributes || sizeOf(merged) > MaxAttributeBytes {
+			return nil, fault.New(fault.Rejected, "too-many-attributes", "a customer has at most %d attributes of %d bytes in all", MaxAttributes, MaxAttributeBytes)
 		}
 		events = append(events, AttributesUpdated{changed})
 	}
@@ -386,24 +388,46 @@ func identify(s State, c Identify) ([]any, error) {
 		changed := EmailUpdated{OldEmail: s.Email, NewEmail: email, IPAddress: c.IPAddress, UserAgent: c.UserAgent}
 		events, s = append(events, changed), Evolve(s, changed)
 	}
-	if room := MaxAttributes - len(s.Attributes); len(p.Attributes) > room {
-		kept := map[string]any{}
-		for _, name := range slices.Sorted(maps.Keys(p.Attributes)) {
-			if _, had := s.Attributes[name]; had || room > 0 {
-				kept[name] = p.Attributes[name]
-				if !had {
-					room--
-				}
-			}
-		}
-		p.Attributes = kept
-	}
+	p.Attributes = fitting(s.Attributes, p.Attributes)
 	more, err := updateProfile(s, p)
 	if err != nil {
 		return nil, err
 	}
 	events = append(events, more...)
 	return append(events, linkVisitor(s, c.VisitorID)...), nil
+}
+
+// fitting is what of a patch leaves the attributes within their limits: what it removes, and then by name what fits.
+func fitting(old, patch map[string]any) map[string]any {
+	kept := map[string]any{}
+	for name, v := range patch {
+		if v == nil {
+			kept[name] = nil
+		}
+	}
+	merged := Merged(old, kept)
+	size := sizeOf(merged)
+	for _, name := range slices.Sorted(maps.Keys(patch)) {
+		v, before := patch[name], 0
+		if v == nil {
+			continue
+		}
+		old, had := merged[name]
+		if had {
+			before = sizeOf(map[string]any{name: old})
+		}
+		next := size - before + sizeOf(map[string]any{name: v})
+		if next > MaxAttributeBytes || !had && len(merged) == MaxAttributes {
+			continue
+		}
+		kept[name], merged[name], size = v, v, next
+	}
+	return kept
+}
+
+func sizeOf(attributes map[string]any) int {
+	raw, _ := json.Marshal(attributes) // they were read from JSON
+	return len(raw)
 }
 
 func linkVisitor(s State, visitor string) []any {

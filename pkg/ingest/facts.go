@@ -145,14 +145,17 @@ func Identify(m Message, s Source, externalID, visitorID string) customer.Identi
 	if raw, ok := p["address"]; ok {
 		var a properties
 		a.read(raw)
-		u.Address = &customer.Address{
+		given := customer.Address{
 			Line1: a.text("street", "line1"), Line2: a.text("line2"), City: a.text("city"), Region: a.text("state", "region"),
 			PostalCode: a.text("postalCode", "postal_code", "zip"), Country: a.text("country"),
+		}
+		if given != (customer.Address{}) { // nothing that could be read must not replace what is known
+			u.Address = &given
 		}
 	}
 	known := []string{"email", "firstName", "first_name", "lastName", "last_name", "name", "phone", "birthday", "dateOfBirth", "address"}
 	for _, name := range slices.Sorted(maps.Keys(p)) {
-		if slices.Contains(known, name) || len(name) > 100 {
+		if slices.Contains(known, name) || name == "" || len(name) > 100 {
 			continue
 		}
 		var value any

@@ -63,8 +63,12 @@ func evolveSeen(s Seen, e eventstore.Event) Seen {
 	minute := e.RecordedAt.Unix() / 60
 	oldest := minute - int64(SeenFor/time.Minute)
 	first := 0
-	for first < len(s.Blocks) && (s.Blocks[first].Minute < oldest || s.Count >= MaxSeen) {
-		s.Count -= len(s.Blocks[first].IDs) / fingerprintSize
+	for first < len(s.Blocks) {
+		rest := s.Count - len(s.Blocks[first].IDs)/fingerprintSize
+		if s.Blocks[first].Minute >= oldest && rest+1 < MaxSeen {
+			break
+		}
+		s.Count = rest
 		first++
 	}
 	blocks := append([]Block(nil), s.Blocks[first:]...)

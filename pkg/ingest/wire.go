@@ -21,6 +21,7 @@ const (
 	MaxBatchEvents = 2500
 	MaxMessageID   = 100
 	MaxID          = 256 // bytes of a user, anonymous, group or previous id
+	MaxDepth       = 100 // of nested objects and lists: encoders have a limit too, and an event must stay readable
 
 	maxFuture = 5 * time.Minute // a client's clock may be ahead by this much after correction
 )
@@ -44,6 +45,7 @@ type Message struct {
 	Context     Context
 	OccurredAt  time.Time // corrected for the skew of the client's clock
 	Claimed     string    // the client's own time, where it was not believed
+	Raw         json.RawMessage
 }
 
 // Context is the part of a message's context that is kept.
@@ -123,9 +125,9 @@ func Parse(body []byte, kind string, receivedAt time.Time) (Request, error) {
 		return Request{}, fault.New(fault.Invalid, "invalid-json", "the body must be a JSON object as the SDKs send it")
 	}
 	w.Type = kind
-	m, err := message(body, w, "", nil, receivedAt)
+	m, err := message(body, w, "", Context{}, receivedAt)
 	if err != nil {
-		return Request{}, fault.New(fault.Invalid, "invalid-event", "%s", err)
+		return Request{WriteKey: w.WriteKey}, fault.New(fault.Invalid, "invalid-event", "%s", err)
 	}
 	return Request{WriteKey: w.WriteKey, Messages: []Message{m}}, nil
 }
@@ -144,8 +146,9 @@ func parseBatch(body []byte, receivedAt time.Time) (Request, error) {
 		return Request{}, fault.New(fault.Invalid, "invalid-json", "the body must be a JSON object with a batch")
 	}
 	if len(batch.Batch) == 0 {
-		return Request{}, fault.New(fault.Invalid, "empty-batch", "the batch is empty")
+		return Request{WriteKey: batch.WriteKey}, fault.New(fault.Invalid, "empty-batch", "the batch is empty")
 	}
+	shared, sharedErr := sharedContext(batch.Context)
 	r := Request{WriteKey: batch.WriteKey, Messages: make([]Message, 0, len(batch.Batch))}
 	for i, raw := range batch.Batch {
 		var w wireMessage
@@ -158,8 +161,10 @@ func parseBatch(body []byte, receivedAt time.Time) (Request, error) {
 			err = fmt.Errorf("an event has at most %d bytes, this one %d", MaxEventBytes, len(raw))
 		case err != nil || !isObject(raw):
 			err = fmt.Errorf("the event is not an object of the expected fields")
+		case sharedErr != nil:
+			err = fmt.Errorf("the batch's %w", sharedErr)
 		default:
-			m, err = message(raw, w, batch.SentAt, batch.Context, receivedAt)
+			m, err = message(raw, w, batch.SentAt, shared, receivedAt)
 		}
 		if err != nil {
 			r.Rejected = append(r.Rejected, Rejected{Raw: raw, Reason: err.Error()})
@@ -170,13 +175,40 @@ func parseBatch(body []byte, receivedAt time.Time) (Request, error) {
 	return r, nil
 }
 
-func message(raw []byte, w wireMessage, sentAt string, shared json.RawMessage, receivedAt time.Time) (Message, error) {
+// sharedContext reads the context that a batch's events have in common.
+func sharedContext(raw json.RawMessage) (c Context, err error) {
+	switch {
+	case len(raw) == 0 || string(raw) == "null":
+		return c, nil
+	case len(raw) > MaxEventBytes:
+		return c, fmt.Errorf("context has at most %d bytes, this one %d", MaxEventBytes, len(raw))
+	case !isObject(raw):
+		return c, fmt.Errorf("context must be an object")
+	}
+	if err := clean(raw); err != nil {
+		return c, fmt.Errorf("context cannot be kept: %w", err)
+	}
+	if err := json.Unmarshal(raw, &c); err != nil {
+		return c, fmt.Errorf("context has a field of the wrong type")
+	}
+	return c, nil
+}
+
+// clean refuses what could not be stored or read again.
+func clean(raw []byte) error {
+	if depth(raw) > MaxDepth {
+		return fmt.Errorf("it is nested more than %d deep", MaxDepth)
+	}
+	return CleanText(raw)
+}
+
+func message(raw []byte, w wireMessage, sentAt string, shared Context, receivedAt time.Time) (Message, error) {
 	m := Message{
 		Type: w.Type, MessageID: string(w.MessageID), UserID: string(w.UserID), AnonymousID: string(w.AnonymousID),
 		PreviousID: string(w.PreviousID), GroupID: string(w.GroupID), Event: w.Event, Name: w.Name, Category: w.Category,
-		Properties: w.Properties, Traits: w.Traits,
+		Properties: w.Properties, Traits: w.Traits, Raw: raw,
 	}
-	if err := CleanText(raw); err != nil {
+	if err := clean(raw); err != nil {
 		return m, err
 	}
 	for _, part := range []struct {
@@ -203,11 +235,11 @@ func message(raw []byte, w wireMessage, sentAt string, shared json.RawMessage, r
 	case max(len(m.UserID), len(m.AnonymousID), len(m.PreviousID), len(m.GroupID)) > MaxID:
 		return m, fmt.Errorf("an id has at most %d bytes", MaxID)
 	}
-	for _, context := range []json.RawMessage{shared, w.Context} { // the event's own fields win
-		if len(context) > 0 {
-			if err := json.Unmarshal(context, &m.Context); err != nil {
-				return m, fmt.Errorf("context has a field of the wrong type")
-			}
+	m.Context = shared
+	if len(w.Context) > 0 { // the event's own fields win
+		m.Context.Traits = bytes.Clone(shared.Traits) // which decoding writes into
+		if err := json.Unmarshal(w.Context, &m.Context); err != nil {
+			return m, fmt.Errorf("context has a field of the wrong type")
 		}
 	}
 	if sentAt == "" {
@@ -225,13 +257,14 @@ func message(raw []byte, w wireMessage, sentAt string, shared json.RawMessage, r
 // lies in the future is not believed; the client's word is then returned too.
 func corrected(claimed, sentAt string, receivedAt time.Time) (time.Time, string) {
 	at, err := time.Parse(time.RFC3339, claimed)
+	claimed = clipText(claimed, 64)
 	if err != nil {
-		return receivedAt, clipText(claimed, 64)
+		return receivedAt, claimed
 	}
 	if sent, err := time.Parse(time.RFC3339, sentAt); err == nil {
 		at = receivedAt.Add(-sent.Sub(at))
 	}
-	if at.After(receivedAt.Add(maxFuture)) || at.Year() < 1970 {
+	if at.After(receivedAt.Add(maxFuture)) || at.Unix() < 0 {
 		return receivedAt, claimed
 	}
 	if at.After(receivedAt) {
@@ -243,6 +276,26 @@ func corrected(claimed, sentAt string, receivedAt time.Time) (time.Time, string)
 func isObject(data []byte) bool {
 	data = bytes.TrimLeft(data, " \t\r\n")
 	return len(data) > 0 && data[0] == '{'
+}
+
+// depth is how deep valid JSON is nested.
+func depth(data []byte) int {
+	deepest, now, text := 0, 0, false
+	for i := 0; i < len(data); i++ {
+		switch c := data[i]; {
+		case text && c == '\\':
+			i++
+		case c == '"':
+			text = !text
+		case text:
+		case c == '{', c == '[':
+			now++
+			deepest = max(deepest, now)
+		case c == '}', c == ']':
+			now--
+		}
+	}
+	return deepest
 }
 
 // CleanText refuses JSON whose text cannot be stored faithfully: bytes that are not UTF-8, NUL characters, and half

@@ -26,7 +26,10 @@ func Machine(runStep string) string {
 			"RunStep": m{
 				"Type": "Task", "Resource": runStep, "TimeoutSeconds": 60, "Next": "Finished?",
 				"Retry": []m{{
-					"ErrorEquals":     []string{"Busy", "Internal", "Lambda.ServiceException", "Lambda.TooManyRequestsException", "Lambda.SdkClientException", "States.Timeout"},
+					"ErrorEquals": []string{
+						"Busy", "Internal", "Conflict", // what fault.Retryable says
+						"Lambda.ServiceException", "Lambda.AWSLambdaException", "Lambda.TooManyRequestsException", "Lambda.SdkClientException", "States.Timeout",
+					},
 					"IntervalSeconds": 2, "MaxAttempts": 8, "BackoffRate": 2, "MaxDelaySeconds": 300,
 				}},
 			},

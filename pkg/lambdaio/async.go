@@ -10,6 +10,7 @@ import (
 	"defter/pkg/eventstore"
 	"defter/pkg/eventstore/dynamo"
 	"defter/pkg/fault"
+	"defter/pkg/metric"
 
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-lambda-go/lambda/messages"
@@ -37,7 +38,7 @@ func Stream(handle func(ctx context.Context, commits []eventstore.Commit) (faile
 			image := record.Change.NewImage
 			commit, err := dynamo.Decode(func(name string) string { return text(image, name) }, binary(image, "p"))
 			if err != nil {
-				slog.ErrorContext(ctx, "record quarantined", "metric", "RecordsQuarantined", "sequenceNumber", record.Change.SequenceNumber, "error", err)
+				slog.ErrorContext(ctx, "record quarantined", metric.Count(metric.RecordsQuarantined, 1), "sequenceNumber", record.Change.SequenceNumber, "error", err)
 				continue // it can never be read: holding up the shard would not help
 			}
 			commits, numbers = append(commits, commit), append(numbers, record.Change.SequenceNumber)
@@ -126,7 +127,7 @@ func parked(ctx context.Context, err error, id string) error {
 	if err == nil || fault.Retryable(err) {
 		return err
 	}
-	slog.ErrorContext(ctx, "parked", "metric", "EventsParked", "id", id, "error", err)
+	slog.ErrorContext(ctx, "parked", metric.Count(metric.EventsParked, 1), "id", id, "error", err)
 	return nil
 }
 

@@ -6,11 +6,11 @@ import "defter/pkg/eventstore"
 
 // Line is one item of an order.
 type Line struct {
-	ProductID   string `json:"productId,omitempty" jsonschema:"maxLength=200"`
-	ProductName string `json:"productName,omitempty" jsonschema:"maxLength=500"`
-	Category    string `json:"category,omitempty" jsonschema:"maxLength=200"`
-	Quantity    int64  `json:"quantity,omitempty"`
-	PriceMinor  int64  `json:"priceMinor,omitempty"`
+	ProductID   string `json:"productId,omitempty" pii:"-" jsonschema:"maxLength=200"`
+	ProductName string `json:"productName,omitempty" pii:"-" jsonschema:"maxLength=500"`
+	Category    string `json:"category,omitempty" pii:"-" jsonschema:"maxLength=200"`
+	Quantity    int64  `json:"quantity,omitempty" pii:"-"`
+	PriceMinor  int64  `json:"priceMinor,omitempty" pii:"-"`
 }
 
 // Placed: the customer ordered. Amounts are in minor units of Currency.

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	_ "time/tzdata" // which time zones there are must not depend on the machine's files
 
 	"defter/pkg/eventstore"
 	"defter/pkg/fault"

@@ -6,14 +6,14 @@ import "defter/pkg/eventstore"
 
 // Values are preferences; a nil field says nothing.
 type Values struct {
-	EmailFrequency   *string   `json:"emailFrequency,omitempty" jsonschema:"enum=daily,enum=weekly,enum=never" enum:"daily,weekly,never"`
-	Categories       *[]string `json:"categories,omitempty" jsonschema:"maxItems=100"`
-	Timezone         *string   `json:"timezone,omitempty" jsonschema:"maxLength=64,description=an IANA time zone" description:"an IANA time zone"`
-	EmailEnabled     *bool     `json:"emailEnabled,omitempty"`
-	SMSEnabled       *bool     `json:"smsEnabled,omitempty"`
-	PushEnabled      *bool     `json:"pushEnabled,omitempty"`
-	SMSForPromotions *bool     `json:"smsForPromotions,omitempty"`
-	PushCategories   *[]string `json:"pushCategories,omitempty" jsonschema:"maxItems=100"`
+	EmailFrequency   *string   `json:"emailFrequency,omitempty" pii:"-" jsonschema:"enum=daily,enum=weekly,enum=never" enum:"daily,weekly,never"`
+	Categories       *[]string `json:"categories,omitempty" pii:"-" jsonschema:"maxItems=100"`
+	Timezone         *string   `json:"timezone,omitempty" pii:"-" jsonschema:"maxLength=64,description=an IANA time zone" description:"an IANA time zone"`
+	EmailEnabled     *bool     `json:"emailEnabled,omitempty" pii:"-"`
+	SMSEnabled       *bool     `json:"smsEnabled,omitempty" pii:"-"`
+	PushEnabled      *bool     `json:"pushEnabled,omitempty" pii:"-"`
+	SMSForPromotions *bool     `json:"smsForPromotions,omitempty" pii:"-"`
+	PushCategories   *[]string `json:"pushCategories,omitempty" pii:"-" jsonschema:"maxItems=100"`
 }
 
 // Updated: some preferences were set.

@@ -1,6 +1,7 @@
 package view
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -12,11 +13,12 @@ import (
 
 	"defter/pkg/customer"
 	"defter/pkg/eventstore"
+	"defter/pkg/metric"
 )
 
 const (
-	activityWorkers = 8
-	quarantineFor   = 30 * 24 * time.Hour
+	defaultWorkers = 8
+	quarantineFor  = 30 * 24 * time.Hour
 )
 
 // ProjectActivity folds commits as the stream delivers them, in batches and in order per customer, into profiles and
@@ -40,7 +42,7 @@ func (v *Views) ProjectActivity(ctx context.Context, commits []eventstore.Commit
 		slog.WarnContext(ctx, "project activity", "error", err)
 		return all(len(commits))
 	}
-	sideBySide(parts, func(part *activityPart) {
+	v.sideBySide(parts, func(part *activityPart) {
 		part.profile = profiles[[2]string{part.stream, Profiles.Name}]
 		part.err = part.open(ctx, v)
 	})
@@ -54,7 +56,7 @@ func (v *Views) ProjectActivity(ctx context.Context, commits []eventstore.Commit
 		slog.WarnContext(ctx, "project activity", "error", err)
 		return all(len(commits))
 	}
-	sideBySide(parts, func(part *activityPart) {
+	v.sideBySide(parts, func(part *activityPart) {
 		if part.err == nil && len(part.events) > 0 {
 			part.err = Profiles.ApplyTo(ctx, v, part.profile, part.stream, part.events)
 		}
@@ -131,9 +133,9 @@ func (p *activityPart) open(ctx context.Context, v *Views) error {
 }
 
 // sideBySide works on the parts, a few at a time.
-func sideBySide(parts []*activityPart, work func(*activityPart)) {
+func (v *Views) sideBySide(parts []*activityPart, work func(*activityPart)) {
 	var group sync.WaitGroup
-	turns := make(chan struct{}, activityWorkers)
+	turns := make(chan struct{}, cmp.Or(v.Workers, defaultWorkers))
 	for _, part := range parts {
 		turns <- struct{}{}
 		group.Go(func() {
@@ -146,7 +148,7 @@ func sideBySide(parts []*activityPart, work func(*activityPart)) {
 
 // quarantine notes a record that cannot be folded, without what is personal in it.
 func (v *Views) quarantine(ctx context.Context, stream string, version int64, reason error) error {
-	slog.ErrorContext(ctx, "record quarantined", "metric", "RecordsQuarantined", "version", version, "error", reason)
+	slog.ErrorContext(ctx, "record quarantined", metric.Count(metric.RecordsQuarantined, 1), "version", version, "error", reason)
 	data, err := json.Marshal(map[string]string{"reason": reason.Error()})
 	if err != nil {
 		return fmt.Errorf("encode quarantine: %w", err)

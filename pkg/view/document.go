@@ -13,8 +13,9 @@ import (
 
 // Views are the tables and keys that projections need.
 type Views struct {
-	Table Table
-	Log   *eventstore.Log
+	Table   Table
+	Log     *eventstore.Log
+	Workers int // how many rows a batch writes side by side; 0 for 8
 }
 
 // Document is a view with one row per stream. S marshals to what may be read by anybody with the row; the personal part is

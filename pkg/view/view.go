@@ -14,7 +14,9 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"defter/pkg/eventstore"
 	"defter/pkg/fault"
@@ -209,6 +211,9 @@ func (t Table) List(ctx context.Context, pk, prefix, cursor string, limit int, b
 		delete(in.ExpressionAttributeValues, ":prefix")
 	}
 	if cursor != "" {
+		if !strings.HasPrefix(cursor, prefix) || strings.ContainsFunc(cursor, func(r rune) bool { return r < 0x20 || r == utf8.RuneError }) {
+			return nil, "", errCursor() // DynamoDB does not start outside of what it is asked for
+		}
 		in.ExclusiveStartKey = key(pk, cursor)
 	}
 	out, err := t.Client.Query(ctx, in)
@@ -256,9 +261,13 @@ func ParseCursor(cursor string, n int) ([]string, error) {
 	raw, err := base64.RawURLEncoding.DecodeString(cursor)
 	var parts []string
 	if err != nil || len(cursor) > 1024 || json.Unmarshal(raw, &parts) != nil || len(parts) != n {
-		return nil, fault.New(fault.Invalid, "invalid-cursor", "cursor must be a nextCursor of an earlier answer")
+		return nil, errCursor()
 	}
 	return parts, nil
+}
+
+func errCursor() error {
+	return fault.New(fault.Invalid, "invalid-cursor", "cursor must be a nextCursor of an earlier answer")
 }
 
 func itemOf(row Row) map[string]types.AttributeValue {

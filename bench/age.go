@@ -1,0 +1,136 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"defter/pkg/app"
+	"defter/pkg/eventstore"
+	"defter/pkg/ingest"
+	"defter/pkg/meter"
+	"defter/pkg/record"
+	"defter/pkg/view"
+)
+
+// young is how many events a customer has that the older ones are compared with.
+const young = 10
+
+// age measures whether a command gets slower or dearer with the customer's history. Nothing of the stream is in memory,
+// as in a function that sees the customer for the first time. Customers of each age take turns; every round has a new
+// young one, since a command adds an event.
+func (b *bench) age(ctx context.Context) (err error) {
+	bed, err := b.newBed(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, bed.close()) }()
+	total := new(meter.Meter)
+	a := bed.instance(meter.Client{API: bed.client, Total: total}, bed.master, wallClock, 0)
+	rounds, warmUp := b.size(40, 120), 5 // over a whole cycle of snapshots
+	ages := []int{1_000, b.size(10_000, 100_000)}
+	var olds []string
+	for _, events := range ages {
+		name := fmt.Sprintf("of-%d-events", events)
+		if err := bed.grow(ctx, name, events); err != nil {
+			return err
+		}
+		olds = append(olds, name)
+	}
+	for _, c := range []struct {
+		name   string
+		budget bool
+		run    func(customer string, round int) error
+	}{
+		{"set-preferences", true, func(customer string, round int) error {
+			body := fmt.Appendf(nil, `{"emailFrequency":%q}`, []string{"daily", "weekly"}[round%2])
+			_, err := ask(ctx, app.SetPreferences(a), "PUT", "/v1/customers/{id}/preferences", body, customer)
+			return err
+		}},
+		{"ingest-single", false, func(customer string, round int) error {
+			_, err := ask(ctx, app.IngestEvents(a), "POST", "/v1/batch", appendBatch(nil, customer, 1_000_000+round, 1, time.Now()))
+			return err
+		}},
+	} {
+		times, units := make([][]float64, 1+len(ages)), make([][]float64, 1+len(ages))
+		for round := range rounds + warmUp {
+			fresh := fmt.Sprintf("young-%s-%d", c.name, round)
+			if err := bed.grow(ctx, fresh, young); err != nil {
+				return err
+			}
+			customers := append([]string{fresh}, olds...)
+			for turn := range customers {
+				side := (turn + round) % len(customers)
+				customer := customers[side]
+				if _, err := a.Log.Vault.Seal(ctx, view.CustomerStream(customer), "key", nil); err != nil { // into memory
+					return err
+				}
+				began := time.Now()
+				cost, err := costOf(total, func() error { return c.run(customer, round) })
+				if err != nil {
+					return err
+				}
+				if took := milliseconds(time.Since(began)); round >= warmUp {
+					times[side], units[side] = append(times[side], took), append(units[side], cost.ReadUnits)
+				}
+			}
+		}
+		b.info(fmt.Sprintf("%s/%d-events/time", c.name, young), median(times[0]), "ms")
+		b.info(fmt.Sprintf("%s/%d-events/read-units", c.name, young), mean(units[0]), "read units, mean")
+		for i, events := range ages {
+			name := fmt.Sprintf("%s/%d-events", c.name, events)
+			judge := func(name string, value float64, unit string) {
+				if c.budget {
+					b.atMost(name, value, unit, 1.2)
+				} else {
+					b.info(name, value, unit)
+				}
+			}
+			judge(name+"/time-ratio", median(times[i+1])/median(times[0]), "times the young one's")
+			judge(name+"/read-units-ratio", mean(units[i+1])/mean(units[0]), "times the young one's")
+		}
+	}
+	b.note("Medians of %d rounds, taking turns. Ingesting also reads the window in which a message that comes again is recognised: it", rounds)
+	b.note("grows to %d messages of the last %d days, which these customers have sent within minutes, and no further.", ingest.MaxSeen, int(ingest.SeenFor.Hours()/24))
+	return nil
+}
+
+// grow gives a customer so many events: the first of a long history in large commits, the last 200 by ones and threes,
+// each written as any command would, snapshots included.
+func (b *bed) grow(ctx context.Context, customer string, events int) error {
+	a := b.instance(b.client, b.master, wallClock, 1)
+	stream := view.CustomerStream(customer)
+	for at := 0; at < events; {
+		n := min(1+at%2*2, events-at)
+		if left := events - at; left > 200 {
+			n = min(200, left-200)
+		}
+		if at == 0 { // makes the customer
+			if _, err := ask(ctx, app.IngestEvents(a), "POST", "/v1/batch", appendBatch(nil, customer, 0, 1, time.Now())); err != nil {
+				return err
+			}
+			head, err := a.Log.Load(ctx, stream)
+			if err != nil {
+				return err
+			}
+			at = int(head.Version)
+			continue
+		}
+		_, _, err := a.Log.Handle(ctx, eventstore.Command{
+			Stream: stream, Folds: []eventstore.AnyFold{record.Fold, ingest.SeenFold}, Meta: eventstore.Meta{Actor: "source:bench", Source: "sdk"},
+			Decide: func(*eventstore.Head) (eventstore.Decision, error) {
+				d := sizedEvents(n)
+				for i := range d.Events {
+					d.Events[i].Message = ingest.Fingerprint("bench", fmt.Sprintf("%s-%d", customer, at+i))
+				}
+				return d, nil
+			},
+		})
+		if err != nil {
+			return err
+		}
+		at += n
+	}
+	return nil
+}

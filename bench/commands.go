@@ -1,0 +1,155 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"defter/pkg/activity"
+	"defter/pkg/app"
+	"defter/pkg/eventstore"
+	"defter/pkg/lambdaio"
+	"defter/pkg/meter"
+	"defter/pkg/record"
+	"defter/pkg/view"
+)
+
+// eventBytes is how large an event is that the budgets are about: its record and what of it is sealed, textBytes of
+// which are a text of its own.
+const (
+	eventBytes = 550
+	textBytes  = eventBytes - len(`{"t":"EventTracked","o":1790000000000,"m":"AAAAAAAAAAA","d":{}},`) - len(`{"event":"Sized","properties":{"text":""}},`)
+)
+
+// commands counts what each command asks of DynamoDB. The function is warm, its customer is not in memory: keys and
+// secrets have been read, the stream has not.
+func (b *bench) commands(ctx context.Context) (err error) {
+	bed, err := b.newBed(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, bed.close()) }()
+	total := new(meter.Meter)
+	a := bed.instance(meter.Client{API: bed.client, Total: total}, bed.master, wallClock, 0)
+	customers := b.size(3, 10)
+	ids := make([]string, 0, customers)
+	register := func(i int) error {
+		body := fmt.Appendf(nil, `{"email":"shopper%d@example.com","firstName":"Ada","lastName":"Yılmaz","phone":"+905321234567","marketingConsent":true,"termsAccepted":true}`, i)
+		raw, err := ask(ctx, app.RegisterCustomer(a), "POST", "/v1/customers", body)
+		if err != nil {
+			return err
+		}
+		var answer struct {
+			CustomerID string `json:"customerId"`
+		}
+		if err := json.Unmarshal(raw, &answer); err != nil {
+			return err
+		}
+		ids = append(ids, answer.CustomerID)
+		return nil
+	}
+	for i := range 8 { // reads or makes every key-encryption key and secret
+		if err := register(-1 - i); err != nil {
+			return err
+		}
+	}
+	ids = ids[:0]
+	sequence := 0
+	api := func(h lambdaio.Handler, method, route, body string, params ...string) func(int) error {
+		return func(i int) error {
+			_, err := ask(ctx, h, method, route, []byte(strings.ReplaceAll(body, "$i", fmt.Sprint(i))), append([]string{ids[i]}, params...)...)
+			return err
+		}
+	}
+	batch := func(n int) func(int) error {
+		return func(i int) error {
+			body := appendBatch(nil, ids[i], sequence, n, time.Now())
+			sequence += n
+			_, err := ask(ctx, app.IngestEvents(a), "POST", "/v1/batch", body)
+			return err
+		}
+	}
+	for _, c := range []struct {
+		name   string
+		run    func(i int) error
+		budget float64 // of write units, 0 for none
+	}{
+		{"register (3 events, email claimed)", register, 0},
+		{"grant-consent", api(app.GrantConsent(a), "POST", "/v1/customers/{id}/consents", `{"purpose":"analytics","channel":"email"}`), 1},
+		{"revoke-consent", api(app.RevokeConsent(a), "DELETE", "/v1/customers/{id}/consents/{purpose}/{channel}", "", "analytics", "email"), 1},
+		{"set-preferences", api(app.SetPreferences(a), "PUT", "/v1/customers/{id}/preferences", `{"emailFrequency":"weekly","categories":["outdoor","shoes"],"timezone":"Europe/Istanbul"}`), 1},
+		{"patch-profile", api(app.UpdateProfile(a), "PATCH", "/v1/customers/{id}", `{"firstName":"Zeynep"}`), 1},
+		{"change-email (2 events, claim moved)", api(app.ChangeEmail(a), "PUT", "/v1/customers/{id}/email", `{"email":"other$i@example.com"}`), 0},
+		{"ingest-single", batch(1), 1},
+		{"ingest-batch-of-10", batch(10), 0},
+	} {
+		var sum meter.Cost
+		for i := range customers {
+			cost, err := costOf(total, func() error { return c.run(i) })
+			if err != nil {
+				return fmt.Errorf("%s: %w", c.name, err)
+			}
+			sum.Requests, sum.WriteUnits, sum.ReadUnits = sum.Requests+cost.Requests, sum.WriteUnits+cost.WriteUnits, sum.ReadUnits+cost.ReadUnits
+		}
+		b.cost("command/"+c.name, sum, float64(customers), c.budget)
+	}
+	if err := b.appends(ctx, bed); err != nil {
+		return err
+	}
+	b.note("Events of the appends have %d bytes each. Larger commits pay by their size, which is what ingest-batch-of-10 shows.", eventBytes)
+	return nil
+}
+
+func (b *bench) cost(name string, sum meter.Cost, runs, budget float64) {
+	b.info(name+"/requests", float64(sum.Requests)/runs, "requests")
+	if budget > 0 {
+		b.atMost(name+"/write-units", sum.WriteUnits/runs, "write units", budget)
+	} else {
+		b.info(name+"/write-units", sum.WriteUnits/runs, "write units")
+	}
+	b.info(name+"/read-units", sum.ReadUnits/runs, "read units")
+}
+
+// appends counts bare appends of events of eventBytes to a stream whose head is in memory.
+func (b *bench) appends(ctx context.Context, bed *bed) error {
+	total := new(meter.Meter)
+	a := bed.instance(meter.Client{API: bed.client, Total: total}, bed.master, wallClock, 10)
+	for _, c := range []struct {
+		events int
+		budget float64
+	}{{1, 1}, {3, 2}} {
+		stream := view.CustomerStream(newID())
+		appendEvents := func() error {
+			_, _, err := a.Log.Handle(ctx, eventstore.Command{
+				Stream: stream, Folds: []eventstore.AnyFold{record.Fold},
+				Meta:   eventstore.Meta{Actor: "source:bench", Source: "sdk", CorrelationID: newID()},
+				Decide: func(*eventstore.Head) (eventstore.Decision, error) { return sizedEvents(c.events), nil },
+			})
+			return err
+		}
+		if err := appendEvents(); err != nil {
+			return err
+		}
+		cost, err := costOf(total, appendEvents)
+		if err != nil {
+			return err
+		}
+		b.cost(fmt.Sprintf("append/%d-event", c.events), cost, 1, c.budget)
+	}
+	return nil
+}
+
+// sizedEvents decides on n events of eventBytes each.
+func sizedEvents(n int) eventstore.Decision {
+	var d eventstore.Decision
+	for range n {
+		d.Events = append(d.Events, eventstore.New{
+			Data:    activity.EventTracked{Event: "Sized", Properties: fmt.Appendf(nil, `{"text":%q}`, strings.Repeat("x", textBytes))},
+			Message: "AAAAAAAAAAA", OccurredAt: wallClock().Add(-time.Second),
+		})
+	}
+	return d
+}

@@ -1,0 +1,416 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"math"
+	"math/rand/v2"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"defter/pkg/app"
+	"defter/pkg/eventstore"
+	"defter/pkg/journey"
+	"defter/pkg/lambdaio"
+	"defter/pkg/meter"
+	"defter/pkg/privacy"
+	"defter/pkg/record"
+	"defter/pkg/topology"
+
+	lambdaevents "github.com/aws/aws-lambda-go/events"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+)
+
+// What a deployment is assumed to be like. The program's own requests are counted, these are not.
+const (
+	instances       = 4                                // warm instances of each function, called in turn; each has its own memory
+	headsInMemory   = 500                              // of each, as pkg/cloud has it
+	eventsPerDay    = 1_000_000                        // sets the clock's pace, and with it what memory has forgotten: a key is kept for a minute
+	commitsPerBatch = 1                                // of a stream, in one call of a reader: at this rate the next commit is not there yet
+	tableMs         = 5                                // a request to DynamoDB, one after the other although some are made side by side
+	serviceMs       = 20                               // a request to another service
+	handlerMs       = 3                                // what a handler does itself
+	restartsPerDay  = 24                               // of each instance, each reading every key anew
+	logLineExtra    = len(`,"requestId":""`) + 36 + 26 // what Lambda's logger and CloudWatch add to a line
+	triggerShare    = 10                               // one in so many ingested events triggers a reaction
+	reaction        = "reaction"                       // stands for a function that a bus rule calls
+)
+
+// usage is what AWS would bill.
+type usage struct {
+	apiRequests, invocations, gigabyteSeconds float64
+	writeUnits, readUnits                     float64
+	busEvents, queueRequests, transitions     float64
+	keyRequests                               float64
+	functionLogBytes, accessLogBytes          float64
+}
+
+// fleet is the functions of the deployment as AWS would run them for one batch after the other, on a real DynamoDB
+// engine. What a function appends comes by on the outbox, as on the table's stream; what it publishes comes by on the
+// bus, whose rules are the topology's.
+type fleet struct {
+	bed       *bed
+	clock     *simulated
+	total     meter.Meter
+	outbox    *outbox
+	functions map[string]*lambda
+	published []app.Entry
+	used      usage
+	counting  bool       // log bytes
+	started   int        // instances
+	chance    *rand.Rand // whether an event triggers
+}
+
+type lambda struct {
+	row       topology.Function
+	instances []lambdaio.Handler
+	calls     int
+	cost      meter.Cost
+	others    int // requests to services other than DynamoDB, made in the current call
+}
+
+func newFleet(bed *bed, at time.Time) *fleet {
+	f := &fleet{bed: bed, clock: &simulated{at: at}, functions: map[string]*lambda{}, chance: rand.New(rand.NewPCG(1, 2))}
+	f.outbox = &outbox{Client: bed.client, units: map[string]float64{}}
+	client := meter.Client{API: f.outbox, Total: &f.total}
+	build := map[string]func(*app.App) lambdaio.Handler{
+		"ingest-events": app.IngestEvents, "publish-events": app.PublishEvents, "project-activity": app.ProjectActivity,
+		"project-consent": app.ProjectConsent, "project-preferences": app.ProjectPreferences, "project-audit": app.ProjectAudit,
+		"send-verification": app.SendVerification, "trigger-journeys": app.TriggerJourneys, "expire-consents": app.ExpireConsents,
+	}
+	rows := append([]topology.Function{{Name: reaction, MemoryMB: 256}}, topology.Functions...)
+	for _, row := range rows {
+		make := build[row.Name]
+		if row.Name == reaction {
+			make = react
+		}
+		if make == nil {
+			continue
+		}
+		fn := &lambda{row: row}
+		f.functions[row.Name] = fn
+		for range instances {
+			a := bed.instance(client, counted{bed.master, &f.used}, f.clock.now, headsInMemory)
+			a.Bus, a.Emails, a.Journeys = busOf{f, fn}, queueOf{f, fn}, machineOf{f, fn}
+			fn.instances = append(fn.instances, make(a))
+			f.started++
+		}
+	}
+	return f
+}
+
+// react is a reaction that acts: it reads what is known of the customer, and appends one event.
+func react(a *app.App) lambdaio.Handler {
+	return lambdaio.Bus(func(ctx context.Context, p lambdaio.Published) error {
+		_, _, err := a.Log.Handle(ctx, eventstore.Command{
+			Stream: p.Stream, Folds: []eventstore.AnyFold{record.Fold}, Attempts: 10,
+			Meta: eventstore.Meta{Actor: "system:" + reaction, Source: "system", CorrelationID: p.CorrelationID, CausationID: p.ID},
+			Decide: func(*eventstore.Head) (eventstore.Decision, error) {
+				return eventstore.Decision{Events: eventstore.Happened(journey.Entered{Journey: "browse-abandonment", Version: 1, RunID: p.ID})}, nil
+			},
+		})
+		return err
+	})
+}
+
+// ingest sends one batch through the system to its end: accepted, published, projected, and every reaction to it.
+func (f *fleet) ingest(ctx context.Context, customer string, first int) error {
+	f.clock.pass(24 * time.Hour * batchSize / eventsPerDay)
+	body := appendBatch(nil, customer, first, batchSize, f.clock.now())
+	payload, err := request("POST", "/v1/batch", body)
+	if err != nil {
+		return err
+	}
+	f.used.apiRequests += math.Ceil(float64(len(body)) / (512 << 10))
+	answer, err := f.call(ctx, "ingest-events", payload)
+	if err != nil {
+		return err
+	}
+	var out lambdaevents.APIGatewayV2HTTPResponse
+	if err := json.Unmarshal(answer, &out); err != nil || out.StatusCode != 200 {
+		return fmt.Errorf("ingest answered %s", answer)
+	}
+	return f.settle(ctx)
+}
+
+// settle runs the stream's readers and the bus until nothing is left to do.
+func (f *fleet) settle(ctx context.Context) error {
+	for len(f.outbox.items)+len(f.published) > 0 {
+		for len(f.outbox.items) > 0 {
+			n := min(commitsPerBatch, len(f.outbox.items))
+			var records lambdaevents.DynamoDBEvent
+			for _, item := range f.outbox.items[:n] {
+				records.Records = append(records.Records, lambdaevents.DynamoDBEventRecord{
+					EventName: "INSERT", Change: lambdaevents.DynamoDBStreamRecord{NewImage: item, SequenceNumber: "1"},
+				})
+			}
+			f.outbox.items = f.outbox.items[n:]
+			payload, err := json.Marshal(records)
+			if err != nil {
+				return err
+			}
+			for _, row := range topology.Functions {
+				if row.Stream == nil {
+					continue
+				}
+				answer, err := f.call(ctx, row.Name, payload)
+				var out lambdaevents.DynamoDBEventResponse
+				if err == nil {
+					err = json.Unmarshal(answer, &out)
+				}
+				if err != nil || len(out.BatchItemFailures) > 0 {
+					return fmt.Errorf("%s answered %s: %w", row.Name, answer, err)
+				}
+			}
+		}
+		entries := f.published
+		f.published = nil
+		for _, e := range entries {
+			if err := f.deliver(ctx, e); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// deliver calls what the bus's rules say, and for one in triggerShare of the ingested events the reaction.
+func (f *fleet) deliver(ctx context.Context, e app.Entry) error {
+	payload, err := json.Marshal(lambdaevents.EventBridgeEvent{ID: newID(), DetailType: e.Type, Source: topology.BusSource, Time: e.At, Detail: e.Detail})
+	if err != nil {
+		return err
+	}
+	var names []string
+	for _, row := range topology.Functions {
+		if row.Bus != nil && contains(row.Bus.Types, e.Type) {
+			names = append(names, row.Name)
+		}
+	}
+	var p lambdaio.Published
+	if err := json.Unmarshal(e.Detail, &p); err != nil {
+		return err
+	}
+	if p.Source == "sdk" {
+		if f.chance.IntN(triggerShare) == 0 {
+			names = append(names, reaction)
+		}
+	}
+	for _, name := range names {
+		if _, err := f.call(ctx, name, payload); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// call invokes a function on its next instance and bills it.
+func (f *fleet) call(ctx context.Context, name string, payload []byte) ([]byte, error) {
+	fn := f.functions[name]
+	fn.calls++
+	fn.others = 0
+	var answer []byte
+	cost, err := costOf(&f.total, func() (err error) {
+		answer, err = fn.instances[fn.calls%instances].Invoke(ctx, payload)
+		return err
+	})
+	ms := float64(handlerMs + tableMs*cost.Requests + serviceMs*fn.others)
+	f.used.invocations++
+	f.used.gigabyteSeconds += float64(fn.row.MemoryMB) / 1024 * ms / 1000
+	f.used.writeUnits += cost.WriteUnits
+	f.used.readUnits += cost.ReadUnits
+	fn.cost = meter.Cost{Requests: fn.cost.Requests + cost.Requests, WriteUnits: fn.cost.WriteUnits + cost.WriteUnits, ReadUnits: fn.cost.ReadUnits + cost.ReadUnits}
+	return answer, err
+}
+
+// Write counts what the functions log: the fleet is their log for a while.
+func (f *fleet) Write(line []byte) (int, error) {
+	f.used.functionLogBytes += float64(len(line) + logLineExtra)
+	return len(line), nil
+}
+
+// logging makes the fleet the log of everything until the returned function is called.
+func (f *fleet) logging() func() {
+	before := slog.Default()
+	slog.SetDefault(slog.New(slog.NewJSONHandler(io.Writer(f), nil)))
+	return func() { slog.SetDefault(before) }
+}
+
+type busOf struct {
+	*fleet
+	by *lambda
+}
+
+func (b busOf) Publish(_ context.Context, entries []app.Entry) ([]int, error) {
+	b.by.others++
+	for _, e := range entries {
+		b.used.busEvents += math.Ceil(float64(len(e.Detail)+len(e.Type)+len(topology.BusSource)) / (64 << 10))
+	}
+	b.published = append(b.published, entries...)
+	return nil, nil
+}
+
+type queueOf struct {
+	*fleet
+	by *lambda
+}
+
+func (q queueOf) Send(context.Context, []byte) error {
+	q.by.others++
+	q.used.queueRequests += 3 // sent, received and deleted
+	return nil
+}
+
+type machineOf struct {
+	*fleet
+	by *lambda
+}
+
+func (m machineOf) Start(context.Context, string, []byte) error {
+	m.by.others++
+	return nil
+}
+
+// counted counts what is asked of KMS.
+type counted struct {
+	privacy.Master
+	used *usage
+}
+
+func (c counted) Wrap(ctx context.Context, key []byte) ([]byte, error) {
+	c.used.keyRequests++
+	return c.Master.Wrap(ctx, key)
+}
+
+func (c counted) Unwrap(ctx context.Context, wrapped []byte) ([]byte, error) {
+	c.used.keyRequests++
+	return c.Master.Unwrap(ctx, wrapped)
+}
+
+// outbox keeps the commit items that are written, as a stream's records have them, and knows what write units went into.
+type outbox struct {
+	*dynamodb.Client
+	items []map[string]lambdaevents.DynamoDBAttributeValue
+	units map[string]float64 // by table and the sort key's prefix
+}
+
+func (o *outbox) PutItem(ctx context.Context, in *dynamodb.PutItemInput, options ...func(*dynamodb.Options)) (*dynamodb.PutItemOutput, error) {
+	out, err := o.Client.PutItem(ctx, in, options...)
+	o.bill(*in.TableName, in.Item, 1)
+	if err == nil {
+		o.keep(in.Item)
+	}
+	return out, err
+}
+
+func (o *outbox) BatchWriteItem(ctx context.Context, in *dynamodb.BatchWriteItemInput, options ...func(*dynamodb.Options)) (*dynamodb.BatchWriteItemOutput, error) {
+	for table, writes := range in.RequestItems {
+		for _, w := range writes {
+			if w.PutRequest != nil {
+				o.bill(table, w.PutRequest.Item, 1)
+			}
+		}
+	}
+	return o.Client.BatchWriteItem(ctx, in, options...)
+}
+
+func (o *outbox) bill(table string, item map[string]types.AttributeValue, times float64) {
+	kind := ""
+	if key, ok := item["sk"].(*types.AttributeValueMemberS); ok {
+		kind, _, _ = strings.Cut(key.Value, "#")
+		if kind == "S" {
+			kind = key.Value
+		}
+	}
+	o.units[table+"/"+kind] += times * meter.WriteUnits(meter.Size(item))
+}
+
+func (o *outbox) TransactWriteItems(ctx context.Context, in *dynamodb.TransactWriteItemsInput, options ...func(*dynamodb.Options)) (*dynamodb.TransactWriteItemsOutput, error) {
+	out, err := o.Client.TransactWriteItems(ctx, in, options...)
+	if err == nil {
+		for _, w := range in.TransactItems {
+			if w.Put != nil {
+				o.bill(*w.Put.TableName, w.Put.Item, 2)
+				o.keep(w.Put.Item)
+			}
+		}
+	}
+	return out, err
+}
+
+func (o *outbox) keep(item map[string]types.AttributeValue) {
+	if key, ok := item["sk"].(*types.AttributeValueMemberS); !ok || !strings.HasPrefix(key.Value, topology.CommitPrefix) {
+		return
+	}
+	image := map[string]lambdaevents.DynamoDBAttributeValue{}
+	for name, value := range item {
+		switch v := value.(type) {
+		case *types.AttributeValueMemberS:
+			image[name] = lambdaevents.NewStringAttribute(v.Value)
+		case *types.AttributeValueMemberN:
+			image[name] = lambdaevents.NewNumberAttribute(v.Value)
+		case *types.AttributeValueMemberB:
+			image[name] = lambdaevents.NewBinaryAttribute(v.Value)
+		}
+	}
+	o.items = append(o.items, image)
+}
+
+// simulated is a clock that moves with the load.
+type simulated struct {
+	mu sync.Mutex
+	at time.Time
+}
+
+func (c *simulated) now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.at.UTC().Truncate(time.Millisecond)
+}
+
+func (c *simulated) pass(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.at = c.at.Add(d)
+}
+
+func contains(list []string, entry string) bool {
+	for _, e := range list {
+		if e == entry {
+			return true
+		}
+	}
+	return false
+}
+
+// golden reads a template of the infrastructure's tests: what would be deployed.
+func golden(stack string) (template, error) {
+	var t template
+	data, err := os.ReadFile("infra/testdata/" + stack + ".golden.json")
+	if err != nil {
+		return t, err
+	}
+	return t, json.Unmarshal(data, &t)
+}
+
+type template struct {
+	Resources map[string]struct {
+		Type       string
+		Properties json.RawMessage
+	}
+}
+
+func (t template) count(kind string) int {
+	n := 0
+	for _, r := range t.Resources {
+		if r.Type == kind {
+			n++
+		}
+	}
+	return n
+}

@@ -1,0 +1,191 @@
+package catalog_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"defter/pkg/catalog"
+)
+
+// TestB83_EveryFieldIsLookedAt: each field of each event type, however deep, has a judgement whether it could hold
+// something personal. A field is sealed as a whole or not at all: what lies within one that is not must hold nothing
+// personal either, and must be of a known form.
+func TestB83_EveryFieldIsLookedAt(t *testing.T) {
+	c := catalog.New()
+	for _, name := range c.Names() {
+		for _, problem := range unjudged(c.Type(name), name, "") {
+			t.Error(problem)
+		}
+	}
+}
+
+// unjudged walks a type. sealed is the judgement of the field it is the type of, "" for an event type itself.
+func unjudged(t reflect.Type, path, sealed string) []string {
+	switch {
+	case t == reflect.TypeFor[time.Time]():
+		return nil
+	case t == reflect.TypeFor[json.RawMessage]() || t.Kind() == reflect.Interface || t.Kind() == reflect.Map:
+		return []string{path + " can hold anything, so that it must be sealed"}
+	case t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice || t.Kind() == reflect.Array:
+		return unjudged(t.Elem(), path, sealed)
+	case t.Kind() != reflect.Struct:
+		return nil
+	}
+	var problems []string
+	for i := range t.NumField() {
+		f := t.Field(i)
+		where := path + "." + f.Name
+		switch pii := f.Tag.Get("pii"); {
+		case pii == "":
+			problems = append(problems, where+" has no pii tag")
+		case pii == "-":
+			problems = append(problems, unjudged(f.Type, where, pii)...)
+		case sealed == "-":
+			problems = append(problems, fmt.Sprintf("%s holds something personal (%s) within a field that is not sealed", where, pii))
+		}
+	}
+	return problems
+}
+
+// TestB83_FindsWhatNobodyLookedAt: the check above fails where it should.
+func TestB83_FindsWhatNobodyLookedAt(t *testing.T) {
+	type Line struct {
+		Product string `pii:"-"`
+		Note    string
+	}
+	type Signed struct {
+		By string `pii:"name"`
+	}
+	for want, data := range map[string]any{
+		"E.Note has no pii tag": struct{ Note string }{},
+		"E.Lines.Note has no pii tag": struct {
+			Lines []Line `pii:"-"`
+		}{},
+		"E.Line.Note has no pii tag": struct {
+			Line *Line `pii:"-"`
+		}{},
+		"E.Signed.By holds something personal (name) within a field that is not sealed": struct {
+			Signed Signed `pii:"-"`
+		}{},
+		"E.Traits can hold anything, so that it must be sealed": struct {
+			Traits map[string]any `pii:"-"`
+		}{},
+		"E.Raw can hold anything, so that it must be sealed": struct {
+			Raw json.RawMessage `pii:"-"`
+		}{},
+		"E.Any can hold anything, so that it must be sealed": struct {
+			Any any `pii:"-"`
+		}{},
+		"": struct {
+			Lines  []Signed       `pii:"name"`
+			Traits map[string]any `pii:"traits"`
+			At     time.Time      `pii:"-"`
+		}{},
+	} {
+		if got := strings.Join(unjudged(reflect.TypeOf(data), "E", ""), "; "); got != want {
+			t.Errorf("%T: %q, want %q", data, got, want)
+		}
+	}
+}
+
+// TestB83_PersonalFieldsLeaveTheRecord: what an event type calls personal is in its sealed part, whole, and not in the
+// other, which goes on the bus.
+func TestB83_PersonalFieldsLeaveTheRecord(t *testing.T) {
+	c := catalog.New()
+	for _, name := range c.Names() {
+		data := filled(c.Type(name))
+		_, _, public, private, err := c.Encode(data.Interface())
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		var open, sealed map[string]json.RawMessage
+		if err := json.Unmarshal(public, &open); err != nil {
+			t.Fatal(err)
+		}
+		if private != nil {
+			if err := json.Unmarshal(private, &sealed); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for i := range data.NumField() {
+			f := data.Type().Field(i)
+			field, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+			_, isOpen := open[field]
+			_, isSealed := sealed[field]
+			if personal := f.Tag.Get("pii") != "-"; isOpen == personal || isSealed != personal {
+				t.Errorf("%s.%s (%s) is readable: %v, sealed: %v", name, field, f.Tag.Get("pii"), isOpen, isSealed)
+			}
+		}
+	}
+}
+
+// filled is a value of a type with every field set.
+func filled(t reflect.Type) reflect.Value {
+	v := reflect.New(t).Elem()
+	switch {
+	case t == reflect.TypeFor[time.Time]():
+		return reflect.ValueOf(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))
+	case t == reflect.TypeFor[json.RawMessage]():
+		return reflect.ValueOf(json.RawMessage(`{"a":1}`))
+	}
+	switch t.Kind() {
+	case reflect.String:
+		v.SetString("text")
+	case reflect.Bool:
+		v.SetBool(true)
+	case reflect.Int, reflect.Int64:
+		v.SetInt(7)
+	case reflect.Pointer:
+		v.Set(reflect.New(t.Elem()))
+		v.Elem().Set(filled(t.Elem()))
+	case reflect.Slice:
+		v.Set(reflect.Append(v, filled(t.Elem())))
+	case reflect.Map:
+		v.Set(reflect.ValueOf(map[string]any{"a": 1.0}))
+	case reflect.Struct:
+		for i := range t.NumField() {
+			v.Field(i).Set(filled(t.Field(i).Type))
+		}
+	default:
+		panic("no value of type " + t.String())
+	}
+	return v
+}
+
+// TestEveryEventComesBack: what is encoded decodes to the same, with every field set and with none.
+func TestEveryEventComesBack(t *testing.T) {
+	c := catalog.New()
+	for _, name := range c.Names() {
+		for _, want := range []reflect.Value{filled(c.Type(name)), reflect.Zero(c.Type(name))} {
+			wire, schema, public, private, err := c.Encode(want.Interface())
+			if err != nil || wire != name {
+				t.Errorf("%s is encoded as %q, %v", name, wire, err)
+				continue
+			}
+			if got, err := c.Decode(name, schema, public, private); err != nil || !reflect.DeepEqual(got, want.Interface()) {
+				t.Errorf("%s came back as %+v, %v, want %+v", name, got, err, want)
+			}
+		}
+	}
+}
+
+// TestErasedEventsDecode: without what was sealed, an event is still one, of any version.
+func TestErasedEventsDecode(t *testing.T) {
+	c := catalog.New()
+	for _, name := range c.Names() {
+		_, schema, public, _, err := c.Encode(filled(c.Type(name)).Interface())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for version := 1; version <= schema; version++ {
+			if _, err := c.Decode(name, version, public, nil); err != nil {
+				t.Errorf("%s version %d: %v", name, version, err)
+			}
+		}
+	}
+}

@@ -1,0 +1,425 @@
+package ingest_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"defter/events"
+	"defter/pkg/activity"
+	"defter/pkg/catalog"
+	"defter/pkg/customer"
+	"defter/pkg/ingest"
+	"defter/pkg/order"
+
+	"pgregory.net/rapid"
+)
+
+var (
+	browser = ingest.Source{ID: "web"}
+	server  = ingest.Source{ID: "pos", Trusted: true}
+
+	declared = catalog.New()
+)
+
+func to[T any](v T) *T { return &v }
+
+func facts(t *testing.T, s ingest.Source, kind, body string) []any {
+	t.Helper()
+	return ingest.Facts(one(t, kind, body), s)
+}
+
+// tracked is a track message of a customer.
+func tracked(event, properties string) string {
+	return fmt.Sprintf(`{"userId":"u1","event":%q,"properties":%s}`, event, properties)
+}
+
+// TestFacts is the table of what each message means, the same for every source but for what is worth money.
+func TestFacts(t *testing.T) {
+	const product = `"product_id":"p1","name":"Shoe","category":"Shoes","price":19.99,"currency":"try"`
+	for _, c := range []struct {
+		event, properties string
+		want              any
+	}{
+		{"Products Searched", `{"query":"shoes","results_count":3}`, activity.SearchPerformed{Query: "shoes", ResultsCount: to(int64(3))}},
+		{"Products Searched", `{"query":"shoes","results_count":0}`, activity.SearchPerformed{Query: "shoes", ResultsCount: to(int64(0))}},
+		{"Products Searched", `{"query":"shoes","results_count":"many"}`, activity.SearchPerformed{Query: "shoes"}},
+		{"Products Searched", `{"query":""}`, activity.EventTracked{Event: "Products Searched", Properties: json.RawMessage(`{"query":""}`)}},
+		{"Product Viewed", `{` + product + `,"view_source":"search","session_id":"s1"}`, activity.ProductViewed{
+			ProductID: "p1", ProductName: "Shoe", ProductCategory: "Shoes", PriceMinor: 1999, Currency: "TRY", ViewSource: "search", SessionID: "s1",
+		}},
+		{"Product Clicked", `{"sku":7,"view_source":"dream"}`, activity.ProductViewed{ProductID: "7", Currency: "USD"}},
+		{"Product Viewed", `{"name":"Shoe"}`, activity.EventTracked{Event: "Product Viewed", Properties: json.RawMessage(`{"name":"Shoe"}`)}},
+		{"Product Added", `{` + product + `,"cart_id":"c1","quantity":2}`, activity.ItemAddedToCart{
+			CartID: "c1", ProductID: "p1", ProductName: "Shoe", Quantity: 2, PriceMinor: 1999, Currency: "TRY",
+		}},
+		{"Product Added", `{"product_id":"p1"}`, activity.EventTracked{Event: "Product Added", Properties: json.RawMessage(`{"product_id":"p1"}`)}},
+		{"Product Removed", `{"cart_id":"c1","product_id":"p1","quantity":-1}`, activity.ItemRemovedFromCart{CartID: "c1", ProductID: "p1", Quantity: 1}},
+		{"Cart Viewed", `{"cart_id":"c1"}`, activity.CartViewed{CartID: "c1"}},
+		{"Checkout Started", `{"cart_id":"c1","order_id":"o1","value":"40.5","products":[{"product_id":"p1"},{"product_id":"p2"}]}`, activity.CheckoutStarted{
+			CartID: "c1", OrderID: "o1", CartValueMinor: 4050, Currency: "USD", ItemCount: 2,
+		}},
+		{"Checkout Step Completed", `{"checkout_id":"k1","step":1}`, activity.CheckoutStepCompleted{CheckoutID: "k1", Step: "shipping", StepNumber: 1}},
+		{"Checkout Step Completed", `{"step":2}`, activity.CheckoutStepCompleted{Step: "payment", StepNumber: 2}},
+		{"Checkout Step Completed", `{"step":3}`, activity.CheckoutStepCompleted{Step: "review", StepNumber: 3}},
+		{"Checkout Step Completed", `{"step":4}`, activity.CheckoutStepCompleted{StepNumber: 4}},
+		{"Checkout Step Completed", fmt.Sprintf(`{"step":%d}`, math.MaxInt64), activity.CheckoutStepCompleted{StepNumber: math.MaxInt64}},
+		{"Checkout Step Completed", `{"step":0}`, activity.EventTracked{Event: "Checkout Step Completed", Properties: json.RawMessage(`{"step":0}`)}},
+		{"Payment Info Entered", `{}`, activity.EventTracked{Event: "Payment Info Entered"}},
+		{"order completed", `{"order_id":"o1","total":1}`, activity.EventTracked{Event: "order completed", Properties: json.RawMessage(`{"order_id":"o1","total":1}`)}},
+		{"Song Played", `{"title":"Für Elise","plays":12345678901234567890}`, activity.EventTracked{
+			Event: "Song Played", Properties: json.RawMessage(`{"plays":12345678901234567890,"title":"Für Elise"}`),
+		}},
+		{"Song Played", `null`, activity.EventTracked{Event: "Song Played"}},
+	} {
+		for _, s := range []ingest.Source{browser, server} {
+			if got := facts(t, s, "track", tracked(c.event, c.properties)); !reflect.DeepEqual(got, []any{c.want}) {
+				t.Errorf("%s %s of %s\n  got:  %+v\n  want: %+v", c.event, c.properties, s.ID, got, c.want)
+			}
+		}
+	}
+}
+
+func TestPagesAndScreens(t *testing.T) {
+	page := `{"anonymousId":"a1","name":"Home","category":"Shop","properties":{"url":"https://s.example/","title":"Shop","referrer":"https://r.example/","session_id":"s1","variant":"b"},
+		"context":{"ip":"203.0.113.7","userAgent":"curl","page":{"url":"https://other.example/"}}}`
+	want := activity.PageViewed{
+		PageURL: "https://s.example/", PageTitle: "Shop", Referrer: "https://r.example/", Name: "Home", Category: "Shop", SessionID: "s1",
+		Properties: json.RawMessage(`{"variant":"b"}`), Context: &activity.Context{IPAddress: "203.0.113.7", UserAgent: "curl"},
+	}
+	if got := facts(t, browser, "page", page); !reflect.DeepEqual(got, []any{want}) {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	page = `{"anonymousId":"a1","context":{"page":{"url":"https://s.example/","title":"Shop","referrer":"https://r.example/"}}}`
+	want = activity.PageViewed{PageURL: "https://s.example/", PageTitle: "Shop", Referrer: "https://r.example/"}
+	if got := facts(t, browser, "page", page); !reflect.DeepEqual(got, []any{want}) {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	screen := activity.ScreenViewed{Name: "Home", SessionID: "s1", Properties: json.RawMessage(`{"variant":"b"}`)}
+	if got := facts(t, browser, "screen", `{"anonymousId":"a1","name":"Home","properties":{"sessionId":"s1","variant":"b"}}`); !reflect.DeepEqual(got, []any{screen}) {
+		t.Errorf("got %+v, want %+v", got, screen)
+	}
+}
+
+// TestTheContextOfAFact says where it was done, and what the client claimed of the time where that was not believed.
+func TestTheContextOfAFact(t *testing.T) {
+	got := facts(t, browser, "track", `{"userId":"u1","event":"x","timestamp":"2030-01-01T00:00:00Z",
+		"context":{"ip":"203.0.113.7","userAgent":"curl","locale":"tr-TR","timezone":"Europe/Istanbul","page":{"url":"https://s.example/","referrer":"https://r.example/"}}}`)
+	want := activity.EventTracked{Event: "x", Context: &activity.Context{
+		IPAddress: "203.0.113.7", UserAgent: "curl", Locale: "tr-TR", Timezone: "Europe/Istanbul", PageURL: "https://s.example/", Referrer: "https://r.example/",
+		OriginalTimestamp: "2030-01-01T00:00:00Z",
+	}}
+	if !reflect.DeepEqual(got, []any{want}) {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+}
+
+const orderCompleted = `{"order_id":"o1","cart_id":"c1","subtotal":"100.10","tax":18.02,"shipping":5,"total":123.12,"currency":"TRY",
+	"products":[{"product_id":"p1","name":"Shoe","category":"Shoes","quantity":2,"price":50.05}, null, {"sku":"s2"}]}`
+
+// TestServersSayWhatIsWorthMoney: orders, payments and refunds become facts if a trusted source tells of them.
+func TestServersSayWhatIsWorthMoney(t *testing.T) {
+	for _, c := range []struct {
+		event, properties string
+		want              []any
+	}{
+		{"Order Completed", orderCompleted, []any{
+			order.Placed{
+				OrderID: "o1", CartID: "c1", SubtotalMinor: 10010, TaxMinor: 1802, ShippingMinor: 500, TotalMinor: 12312, Currency: "TRY",
+				Items: []order.Line{{ProductID: "p1", ProductName: "Shoe", Category: "Shoes", Quantity: 2, PriceMinor: 5005}, {ProductID: "s2", Quantity: 1}},
+			},
+			order.PaymentSucceeded{OrderID: "o1", PaymentID: "o1", AmountMinor: 12312, Currency: "TRY"},
+		}},
+		{"Order Completed", `{"order_id":7,"revenue":"9.999"}`, []any{
+			order.Placed{OrderID: "7", TotalMinor: 1000, Currency: "USD"},
+			order.PaymentSucceeded{OrderID: "7", PaymentID: "7", AmountMinor: 1000, Currency: "USD"},
+		}},
+		{"Order Completed", `{"order_id":"o1","total":1500,"currency":"JPY"}`, []any{
+			order.Placed{OrderID: "o1", TotalMinor: 1500, Currency: "JPY"},
+			order.PaymentSucceeded{OrderID: "o1", PaymentID: "o1", AmountMinor: 1500, Currency: "JPY"},
+		}},
+		{"Order Cancelled", `{"order_id":"o1","reason":"late"}`, []any{order.Cancelled{OrderID: "o1", Reason: "late"}}},
+		{"Order Refunded", `{"order_id":"o1","refund_id":"r1","total":"20","currency":"TRY"}`, []any{
+			order.RefundCompleted{OrderID: "o1", RefundID: "r1", AmountMinor: 2000, Currency: "TRY"},
+		}},
+	} {
+		if got := facts(t, server, "track", tracked(c.event, c.properties)); !reflect.DeepEqual(got, c.want) {
+			t.Errorf("%s %s\n  got:  %+v\n  want: %+v", c.event, c.properties, got, c.want)
+		}
+		got := facts(t, browser, "track", tracked(c.event, c.properties))
+		if kept, ok := got[0].(activity.EventTracked); !ok || len(got) != 1 || kept.Event != c.event || len(kept.Properties) == 0 {
+			t.Errorf("%s of a browser, whose key anybody can read: %+v", c.event, got)
+		}
+	}
+}
+
+// TestIncompleteOrdersAreKeptAsTheyCame: what lacks an id or an amount is worth nothing.
+func TestIncompleteOrdersAreKeptAsTheyCame(t *testing.T) {
+	for _, c := range [][2]string{
+		{"Order Completed", `{"total":1}`},
+		{"Order Completed", `{"order_id":"o1"}`},
+		{"Order Completed", `{"order_id":"o1","total":"a lot"}`},
+		{"Order Completed", `{"order_id":"o1","total":-1}`},
+		{"Order Completed", `{"order_id":"o1","total":null}`},
+		{"Order Completed", `{"order_id":"` + strings.Repeat("o", 129) + `","total":1}`},
+		{"Order Completed", `{"order_id":"o1","total":1e300}`},
+		{"Order Cancelled", `{}`},
+		{"Order Refunded", `{"order_id":"o1"}`},
+		{"Order Refunded", `{"order_id":"o1","total":0}`},
+		{"Order Refunded", `{"order_id":"o1","total":-5}`},
+		{"Order Updated", `{"order_id":"o1","total":1}`},
+	} {
+		got := facts(t, server, "track", tracked(c[0], c[1]))
+		if kept, ok := got[0].(activity.EventTracked); !ok || len(got) != 1 || kept.Event != c[0] {
+			t.Errorf("%s %s: %+v", c[0], c[1], got)
+		}
+	}
+}
+
+func TestOrdersHaveALimitOfLines(t *testing.T) {
+	lines := strings.TrimSuffix(strings.Repeat(`{"sku":"s"},`, 501), ",")
+	got := facts(t, server, "track", tracked("Order Completed", `{"order_id":"o1","total":1,"products":[`+lines+`]}`))
+	if placed := got[0].(order.Placed); len(placed.Items) != 500 {
+		t.Errorf("%d lines", len(placed.Items))
+	}
+}
+
+func identify(t *testing.T, s ingest.Source, body string) customer.Identify {
+	t.Helper()
+	return ingest.Identify(one(t, "identify", body), s, "external", "visitor")
+}
+
+func TestIdentify(t *testing.T) {
+	got := identify(t, browser, `{"userId":"u1",
+		"traits":{"email":"ada@example.com","firstName":"Ada","last_name":"Byron","phone":"+44 1","birthday":"1990-05-17T00:00:00Z","plan":"gold","seats":3,"gone":null,"":1,
+			"address":{"street":"1 St James's Square","city":"London","state":"","zip":"SW1Y","country":"GB"}},
+		"context":{"ip":"203.0.113.7","userAgent":"curl","traits":{"plan":"free","vip":true}}}`)
+	want := customer.Identify{
+		Email: "ada@example.com", Source: "web", ExternalID: "external", VisitorID: "visitor", IPAddress: "203.0.113.7", UserAgent: "curl",
+		Profile: customer.UpdateProfile{
+			FirstName: to("Ada"), LastName: to("Byron"), Phone: to("+44 1"), DateOfBirth: to("1990-05-17"), Today: "2026-03-01",
+			Address:    &customer.Address{Line1: "1 St James's Square", City: "London", PostalCode: "SW1Y", Country: "GB"},
+			Attributes: map[string]any{"plan": "gold", "seats": 3.0, "gone": nil, "vip": true},
+		},
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+	if got := identify(t, server, `{"userId":"u1"}`); got.Source != "api" || !reflect.DeepEqual(got.Profile, customer.UpdateProfile{Today: "2026-03-01"}) {
+		t.Errorf("a server that knows nothing: %+v", got)
+	}
+	if got := identify(t, browser, `{"userId":"u1","traits":{"name":"Ada King Lovelace"}}`).Profile; *got.FirstName != "Ada" || *got.LastName != "King Lovelace" {
+		t.Errorf("a whole name: %q, %q", *got.FirstName, *got.LastName)
+	}
+}
+
+// TestIdentifyKeepsWhatItCannotRead: no address that could be read does not clear the one that is known.
+func TestIdentifyKeepsWhatItCannotRead(t *testing.T) {
+	for _, traits := range []string{`{"address":"London"}`, `{"address":null}`, `{"address":{}}`, `{"address":{"planet":"Mars"}}`, `{"firstName":7,"phone":{},"birthday":1990,"email":[]}`} {
+		got := identify(t, browser, `{"userId":"u1","traits":`+traits+`}`)
+		if !reflect.DeepEqual(got.Profile, customer.UpdateProfile{Today: "2026-03-01"}) || got.Email != "" {
+			t.Errorf("%s: %+v", traits, got)
+		}
+	}
+}
+
+// TestTraitsNeverGrantConsent: nothing that an SDK sends becomes a consent.
+func TestTraitsNeverGrantConsent(t *testing.T) {
+	const body = `{"userId":"u1","event":"Segment Consent Preference Updated","properties":{"consent":true},
+		"traits":{"marketingConsent":true,"consents":{"marketing":true}},"context":{"consent":{"categoryPreferences":{"Advertising":true}}}}`
+	for _, s := range []ingest.Source{browser, server} {
+		for kind := range map[string]bool{"identify": true, "track": true} {
+			for _, event := range meaning(one(t, kind, body), s) {
+				if strings.HasPrefix(declared.NameOf(event), "Consent") {
+					t.Errorf("%s of %s: %+v", kind, s.ID, event)
+				}
+			}
+		}
+	}
+}
+
+// meaning is every event that a message can become, of a new customer and of a visitor.
+func meaning(m ingest.Message, s ingest.Source) []any {
+	var traits map[string]any
+	if json.Unmarshal(m.Traits, &traits) != nil {
+		traits = nil
+	}
+	switch m.Type {
+	case "identify":
+		events, _ := customer.Decide(customer.State{}, ingest.Identify(m, s, m.UserID, "visitor")) // never refused, see customer
+		return append(events, activity.Identified{Traits: traits})
+	case "group":
+		return []any{customer.GroupJoined{GroupID: "g1", Traits: traits}, activity.Identified{Traits: traits}}
+	case "alias":
+		return []any{customer.Aliased{PreviousID: "u0"}}
+	}
+	return ingest.Facts(m, s)
+}
+
+// keepable says why an event could not be stored and read again as it is, "" if it can.
+func keepable(event any) string {
+	c := declared
+	name, schema, public, private, err := c.Encode(event)
+	if err != nil {
+		return err.Error()
+	}
+	whole, err := json.Marshal(event)
+	if err != nil {
+		return err.Error()
+	}
+	if err := events.Validate(name, schema, whole); err != nil {
+		return err.Error()
+	}
+	sealed, err := json.Marshal([]any{map[string]any{"as": "answered by the API", "events": []json.RawMessage{public, private}}})
+	if err != nil || !json.Valid(sealed) {
+		return fmt.Sprintf("within others: %v", err)
+	}
+	back, err := c.Decode(name, schema, public, private)
+	if err != nil {
+		return err.Error()
+	}
+	_, _, publicAgain, privateAgain, err := c.Encode(back)
+	if err != nil || string(publicAgain) != string(public) || string(privateAgain) != string(private) {
+		return fmt.Sprintf("%s and %s came back as %s and %s, %v", public, private, publicAgain, privateAgain, err)
+	}
+	return ""
+}
+
+// anyJSON draws JSON values of all kinds, strange ones too.
+func anyJSON(depth int) *rapid.Generator[string] {
+	quoted := rapid.Map(rapid.OneOf(
+		rapid.String(), rapid.StringN(0, 4000, -1), rapid.SampledFrom([]string{"", "try", "TRY", "search", "1990-05-17", "ada@example.com", "19.99", "1e5", "\u2028<>&"}),
+	), func(s string) string {
+		raw, err := json.Marshal(strings.ReplaceAll(s, "\x00", ""))
+		if err != nil {
+			panic(err) // a string always marshals
+		}
+		return string(raw)
+	})
+	number := rapid.SampledFrom([]string{"0", "1", "-1", "2", "3", "4", "1.5", "19.99", "1e400", "-1e-400", "9223372036854775807", "9223372036854775808", "1e15", "0.000000001", "12345678901234567890123"})
+	plain := []*rapid.Generator[string]{quoted, number, rapid.SampledFrom([]string{"null", "true", "false", "[]", "{}"})}
+	if depth > 0 {
+		inner := anyJSON(depth - 1)
+		plain = append(plain, rapid.Map(rapid.SliceOfN(inner, 0, 3), func(items []string) string { return "[" + strings.Join(items, ",") + "]" }), anyObject(depth))
+	}
+	return rapid.OneOf(plain...)
+}
+
+// anyObject draws objects with members that mean something, and others.
+func anyObject(depth int) *rapid.Generator[string] {
+	names := rapid.OneOf(rapid.SampledFrom(append([]string{"anything", "Şey", "", "a\"b"}, meaningful...)), rapid.StringMatching("[a-z]{1,120}"))
+	return rapid.Map(rapid.MapOfN(names, anyJSON(depth-1), 0, 12), func(members map[string]string) string {
+		var parts []string
+		for name, value := range members {
+			key, err := json.Marshal(name)
+			if err != nil {
+				panic(err) // a string always marshals
+			}
+			parts = append(parts, string(key)+":"+value)
+		}
+		return "{" + strings.Join(parts, ",") + "}"
+	})
+}
+
+var meaningful = []string{
+	"query", "results_count", "product_id", "sku", "name", "category", "price", "currency", "view_source", "session_id", "sessionId", "cart_id", "quantity",
+	"order_id", "value", "revenue", "total", "subtotal", "tax", "shipping", "products", "checkout_id", "step", "reason", "refund_id", "url", "title", "referrer",
+	"email", "firstName", "last_name", "phone", "birthday", "address", "street", "city", "state", "zip", "country", "ip", "userAgent", "locale", "timezone", "page", "traits",
+}
+
+var known = []string{
+	"Products Searched", "Product Viewed", "Product Clicked", "Product Added", "Product Removed", "Cart Viewed", "Checkout Started", "Checkout Step Completed",
+	"Order Completed", "Order Cancelled", "Order Refunded", "Song Played", strings.Repeat("ş", 300),
+}
+
+// TestWhatIsAcceptedCanBeKept: whatever Parse accepts becomes events that fit their schemas and come back as they were.
+func TestWhatIsAcceptedCanBeKept(t *testing.T) {
+	accepted := map[string]int{}
+	text := rapid.Map(rapid.IntRange(0, 300), func(n int) string { return strings.Repeat("ş", n) })
+	rapid.Check(t, func(t *rapid.T) {
+		timestamp := rapid.SampledFrom([]string{"2026-03-01T11:00:00Z", "2030-01-01T00:00:00." + strings.Repeat("1", 60) + "Z", "soon", strings.Repeat("ş", 90)})
+		properties := anyObject(3).Draw(t, "properties") // of members that are there twice, the later counts
+		properties = strings.Replace(properties, "{", `{"product_id":"p1","cart_id":"c1","order_id":"o1","total":"1.5","step":1,"query":"q",`, 1)
+		context := fmt.Sprintf(`{"ip":%q,"locale":%q,"traits":%s}`, text.Draw(t, "ip"), text.Draw(t, "locale"), anyObject(2).Draw(t, "context traits"))
+		frame := fmt.Sprintf(`{"event":%%q,"userId":"u1","anonymousId":"a1","previousId":"p1","groupId":"g1","name":%q,"timestamp":%q,"properties":%s,"traits":%s,"context":%s}`,
+			text.Draw(t, "name"), timestamp.Draw(t, "timestamp"), escaped(strings.Replace(properties, ",}", "}", 1)), escaped(anyObject(2).Draw(t, "traits")), escaped(context))
+		check := func(kind, event string) {
+			body := fmt.Sprintf(frame, event)
+			r, err := ingest.Parse([]byte(body), kind, received)
+			if err != nil {
+				t.Fatalf("%s of type %s: %v", body, kind, err)
+			}
+			for _, s := range []ingest.Source{browser, server} {
+				for _, e := range meaning(r.Messages[0], s) {
+					if problem := keepable(e); problem != "" {
+						t.Fatalf("%s of type %s\n  becomes %T%+v\n  %s", body, kind, e, e, problem)
+					}
+					accepted[reflect.TypeOf(e).String()]++
+				}
+			}
+		}
+		for _, kind := range []string{"identify", "page", "screen", "group", "alias"} {
+			check(kind, "")
+		}
+		for _, event := range known {
+			check("track", event)
+		}
+	})
+	for _, want := range []any{
+		activity.EventTracked{}, activity.PageViewed{}, activity.ScreenViewed{}, activity.Identified{}, activity.CheckoutStarted{}, activity.ProductViewed{},
+		order.Placed{}, customer.Created{}, customer.AttributesUpdated{}, customer.GroupJoined{}, customer.Aliased{},
+	} {
+		if accepted[reflect.TypeOf(want).String()] == 0 {
+			t.Errorf("nothing became a %T: the test tries too little", want)
+		}
+	}
+}
+
+// escaped is text that stands for itself in a format.
+func escaped(text string) string { return strings.ReplaceAll(text, "%", "%%") }
+
+// FuzzParse: no body makes it panic, and whatever is accepted can be kept.
+func FuzzParse(f *testing.F) {
+	for kind, bodies := range map[string][]string{
+		"batch": {
+			`{"batch":[{"type":"track","userId":"u1","event":"Order Completed","properties":` + orderCompleted + `}],"sentAt":"2026-03-01T12:00:00Z","context":{"ip":"::1"}}`,
+			`{"batch":[{"type":"page","anonymousId":1.5e3},null,7,{}],"writeKey":"k","context":{"traits":{"a":[{}]}}}`,
+			`{"batch":`, `{"batch":[{"type":"identify","userId":"\ud83d","traits":{"email":"a@b.c","address":{"city":"Van"}}}]}`,
+		},
+		"track":    {tracked("Product Added", `{"cart_id":"c","sku":1,"quantity":9e9,"price":"1.005"}`), tracked("x", `{"a":{"b":[1e400,"\u0000"]}}`), `null`, ``},
+		"identify": {`{"userId":"u1","traits":{"name":"A B","birthday":"1990-01-01","x":1e400},"timestamp":"2030-01-01T00:00:00Z"}`},
+		"alias":    {`{"userId":"u1","previousId":"a1"}`},
+	} {
+		for _, body := range bodies {
+			f.Add([]byte(body), kind)
+		}
+	}
+	f.Fuzz(func(t *testing.T, body []byte, kind string) {
+		r, err := ingest.Parse(body, kind, received)
+		if err != nil {
+			if len(r.Messages)+len(r.Rejected) > 0 {
+				t.Fatalf("refused with %v, and %+v", err, r)
+			}
+			return
+		}
+		if len(r.Messages)+len(r.Rejected) == 0 {
+			t.Fatal("accepted, and nothing there")
+		}
+		for _, m := range r.Messages {
+			if m.OccurredAt.After(received) || m.OccurredAt.Before(time.Unix(0, 0)) {
+				t.Fatalf("occurred at %s", m.OccurredAt)
+			}
+			for _, s := range []ingest.Source{browser, server} {
+				for _, e := range meaning(m, s) {
+					if problem := keepable(e); problem != "" {
+						t.Fatalf("%T%+v: %s", e, e, problem)
+					}
+				}
+			}
+		}
+	})
+}

@@ -1,0 +1,126 @@
+package ingest_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"testing"
+	"time"
+
+	"defter/pkg/eventstore"
+	"defter/pkg/ingest"
+
+	"pgregory.net/rapid"
+)
+
+func see(s ingest.Seen, fingerprint string, at time.Time) ingest.Seen {
+	return ingest.SeenFold.Evolve(s, eventstore.Event{Message: fingerprint, RecordedAt: at})
+}
+
+func fingerprint(n int) string { return ingest.Fingerprint("web", fmt.Sprint("m", n)) }
+
+func TestFingerprint(t *testing.T) {
+	a := ingest.Fingerprint("web", "m1")
+	if b := ingest.Fingerprint("web", "m1"); a != b || a == "" {
+		t.Errorf("%q, then %q", a, b)
+	}
+	for _, other := range []string{ingest.Fingerprint("pos", "m1"), ingest.Fingerprint("web", "m2"), ingest.Fingerprint("we", "bm1"), ingest.Fingerprint("", "webm1")} {
+		if other == a {
+			t.Errorf("%q stands for two messages", a)
+		}
+	}
+}
+
+// TestSeenFor7Days: a message is recognised for seven days and, if others come, not much longer.
+func TestSeenFor7Days(t *testing.T) {
+	s := see(ingest.Seen{}, fingerprint(1), received)
+	if !s.Has(fingerprint(1)) || s.Has(fingerprint(2)) {
+		t.Errorf("seen 1: %v, 2: %v", s.Has(fingerprint(1)), s.Has(fingerprint(2)))
+	}
+	later := see(s, fingerprint(2), received.Add(ingest.SeenFor))
+	if !later.Has(fingerprint(1)) || !later.Has(fingerprint(2)) {
+		t.Error("forgotten after seven days, not beyond them")
+	}
+	later = see(later, fingerprint(3), received.Add(ingest.SeenFor+time.Minute))
+	if later.Has(fingerprint(1)) || !later.Has(fingerprint(2)) || later.Count != 2 {
+		t.Errorf("after more than seven days %d are remembered, the first too: %v", later.Count, later.Has(fingerprint(1)))
+	}
+	if !s.Has(fingerprint(1)) || s.Has(fingerprint(2)) || s.Count != 1 {
+		t.Error("an earlier state was changed in place")
+	}
+}
+
+// TestSeenHasALimit: the last 4,096 messages are remembered however fast they come, and not many more.
+func TestSeenHasALimit(t *testing.T) {
+	for name, gap := range map[string]time.Duration{"at once": 0, "one a second": time.Second, "one a minute": time.Minute} {
+		var s ingest.Seen
+		const n = 3 * ingest.MaxSeen
+		for i := range n {
+			s = see(s, fingerprint(i), received.Add(time.Duration(i)*gap))
+			if i%1000 == 999 || i == ingest.MaxSeen {
+				for _, back := range []int{0, 1, min(i, ingest.MaxSeen-1)} {
+					if !s.Has(fingerprint(i - back)) {
+						t.Fatalf("%s: after %d messages the one %d before is forgotten", name, i+1, back)
+					}
+				}
+			}
+		}
+		if s.Count < ingest.MaxSeen || s.Count > ingest.MaxSeen+256 || s.Has(fingerprint(0)) {
+			t.Errorf("%s: %d are remembered, the first too: %v", name, s.Count, s.Has(fingerprint(0)))
+		}
+		if data, err := json.Marshal(s); err != nil || len(data) > 200_000 {
+			t.Errorf("%s: the window takes %d bytes, %v", name, len(data), err)
+		}
+	}
+}
+
+// TestSeenIsEachMessageOnce: several events of a message, and the message again, count once; other events not at all.
+func TestSeenIsEachMessageOnce(t *testing.T) {
+	s := see(ingest.Seen{}, fingerprint(1), received)
+	s = see(s, fingerprint(1), received)
+	s = see(s, fingerprint(1), received.Add(time.Hour))
+	for _, other := range []string{"", "not a fingerprint", "AAAA"} {
+		s = see(s, other, received)
+		if s.Has(other) {
+			t.Errorf("%q is seen", other)
+		}
+	}
+	if s.Count != 1 || len(s.Blocks) != 1 {
+		t.Errorf("%+v", s)
+	}
+}
+
+// TestSeenInAnyOrder: within the window, what is remembered does not depend on the order, and survives a snapshot.
+func TestSeenInAnyOrder(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		numbers := rapid.SliceOfN(rapid.IntRange(0, 400), 1, 300).Draw(t, "messages")
+		fold := func(numbers []int) ingest.Seen {
+			var s ingest.Seen
+			for i, n := range numbers {
+				s = see(s, fingerprint(n), received.Add(time.Duration(i)*20*time.Second))
+			}
+			return s
+		}
+		a, b := fold(numbers), fold(rapid.Permutation(numbers).Draw(t, "shuffled"))
+		data, err := json.Marshal(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var c ingest.Seen
+		if err := json.Unmarshal(data, &c); err != nil {
+			t.Fatal(err)
+		}
+		if a.Count != b.Count || c.Count != b.Count {
+			t.Fatalf("%d, shuffled %d, from a snapshot %d", a.Count, b.Count, c.Count)
+		}
+		for n := range 401 {
+			if f := fingerprint(n); a.Has(f) != b.Has(f) || c.Has(f) != b.Has(f) {
+				t.Fatalf("message %d: %v, shuffled %v, from a snapshot %v", n, a.Has(f), b.Has(f), c.Has(f))
+			}
+		}
+		for _, n := range numbers {
+			if !a.Has(fingerprint(n)) {
+				t.Fatalf("message %d is forgotten", n)
+			}
+		}
+	})
+}

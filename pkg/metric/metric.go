@@ -1,0 +1,43 @@
+// Package metric turns a log line into a CloudWatch metric as well, in the embedded metric format: no request, and
+// nothing to flush. Metrics have no dimensions, since each combination of their values is billed by itself; the line
+// around them says the rest.
+package metric
+
+import (
+	"log/slog"
+	"time"
+)
+
+// The metrics, all counts.
+const (
+	RecordsQuarantined = "RecordsQuarantined" // stored records that cannot be read
+	EventsQuarantined  = "EventsQuarantined"  // messages of SDKs that cannot be taken in
+	EventsParked       = "EventsParked"       // events that a reaction gave up
+)
+
+// Namespace is the metrics' namespace.
+const Namespace = "Defter"
+
+type embedded struct {
+	Timestamp         int64       `json:"Timestamp"`
+	CloudWatchMetrics []directive `json:"CloudWatchMetrics"`
+}
+
+type directive struct {
+	Namespace  string       `json:"Namespace"`
+	Dimensions [][]string   `json:"Dimensions"`
+	Metrics    []definition `json:"Metrics"`
+}
+
+type definition struct {
+	Name string `json:"Name"`
+	Unit string `json:"Unit"`
+}
+
+// Count are the attributes that make a log line count n of a metric. The line must be written as JSON.
+func Count(name string, n int) slog.Attr {
+	return slog.GroupAttrs("", slog.Int(name, n), slog.Any("_aws", embedded{
+		Timestamp:         time.Now().UnixMilli(),
+		CloudWatchMetrics: []directive{{Namespace, [][]string{{}}, []definition{{name, "Count"}}}},
+	}))
+}
