@@ -18,8 +18,7 @@ import (
 
 const (
 	million      = 1e6
-	newCustomers = 10 // one batch in so many is the first of its customer: a million events make ten thousand customers
-	instanceDays = eventsPerDay / million
+	newCustomers = 10              // one batch in so many is the first of its customer: a million events make ten thousand customers
 	secretsEvery = 5 * time.Minute // how often an instance in use reads each access key again
 	perMonth     = 30 * 24         // hours
 )
@@ -41,33 +40,46 @@ func (b *bench) dollars(ctx context.Context) (err error) {
 	if err := f.prepare(ctx, batches); err != nil {
 		return err
 	}
-	stop := f.logging()
-	sequence, v := 1_000_000, newVisitors(1)
-	for i := range batches {
-		customer := v.next()
-		if i%newCustomers == 0 {
-			customer = fmt.Sprintf("newcomer-%d", i)
-		}
-		if err := f.ingest(ctx, customer, sequence); err != nil {
-			stop()
-			return err
-		}
-		sequence += batchSize
+	if err := f.logging(func() error { return f.run(ctx, batches) }); err != nil {
+		return err
 	}
-	stop()
+	eventSize, err := bed.eventSize(ctx)
+	if err != nil {
+		return err
+	}
+	all := million / float64(batches*batchSize)
+	sum, err := b.bill(p, f.used.scaled(all), f.used.keyRequests)
+	if err != nil {
+		return err
+	}
+	for _, kind := range slices.Sorted(maps.Keys(f.outbox.units)) {
+		b.info("million-events/write-units/"+kind, f.outbox.units[kind]*all, "of them")
+	}
+	b.info("million-events/bytes-per-event", eventSize, "bytes stored")
+	b.info("million-events/storage", million*eventSize/1e9*(p.of("tableStorage", 1)+p.of("tableRecovery", 1)), "$ a month kept, extra")
+	b.note("Batches of %d, one customer each, Zipf (%.2f) over %d customers, one batch in %d the first of its customer, over a day.", batchSize, skew, population, newCustomers)
+	b.note("1 in %d events triggers a reaction: a bus rule calls a function that reads the customer's record and appends one event,", triggerShare)
+	b.note("which is published and projected like any other. %d warm instances a function, %d heads each; stream readers get %d commit a call.", instances, headsInMemory, commitsPerBatch)
+	b.note("Lambda time is stated, not measured: %d ms a DynamoDB request, %d ms any other, %d ms of its own, at the topology's memory.", tableMs, serviceMs, handlerMs)
+	naive := b.naive(p, eventSize)
+	b.info("naive-design/all-in", naive, "$ per 1 M events")
+	b.info("naive-design/ratio", naive/sum, "times as much")
+	if err := b.welcome(p); err != nil {
+		return err
+	}
+	return b.idle(ctx, p)
+}
+
+// bill prices a million events, line by line. keyReads is how often all instances together asked KMS when they started.
+func (b *bench) bill(p prices, used usage, keyReads float64) (sum float64, err error) {
 	line, err := accessLogLine()
 	if err != nil {
-		return err
+		return 0, err
 	}
-	f.used.accessLogBytes = f.used.apiRequests * float64(line)
-	used := f.used.scaled(million / float64(batches*batchSize))
-	used.keyRequests = float64(f.keyReads()) * restartsPerDay * instanceDays
-	secretReads := float64(instances) * instanceDays * float64(24*time.Hour/secretsEvery)
-	stored, err := b.stored(ctx, bed)
-	if err != nil {
-		return err
-	}
-	lines := []struct {
+	const days = million / eventsPerDay
+	logBytes := used.logBytes + used.apiRequests*float64(line)
+	secretReads := instances * days * float64(24*time.Hour/secretsEvery)
+	for _, l := range []struct {
 		name    string
 		dollars float64
 	}{
@@ -75,46 +87,43 @@ func (b *bench) dollars(ctx context.Context) (err error) {
 		{"lambda", p.of("invocation", used.invocations) + p.of("gigabyteSecond", used.gigabyteSeconds)},
 		{"dynamodb-writes", p.of("writeUnit", used.writeUnits)},
 		{"dynamodb-reads", p.of("readUnit", used.readUnits)},
-		{"dynamodb-stream", p.of("streamRead", 2*used.invocations)},
 		{"eventbridge", p.of("busEvent", used.busEvents)},
 		{"sqs", p.of("queueRequest", used.queueRequests)},
-		{"cloudwatch-logs", p.of("logGigabyte", (used.functionLogBytes+used.accessLogBytes)/1e9)},
-		{"kms-and-secrets", p.of("keyRequest", used.keyRequests) + p.of("secretRequest", secretReads)},
-	}
-	sum := 0.0
-	for _, l := range lines {
+		{"cloudwatch-logs", p.of("logGigabyte", logBytes/1e9)},
+		{"kms-and-secrets", p.of("keyRequest", keyReads*restartsPerDay*days) + p.of("secretRequest", secretReads)},
+	} {
 		b.info("million-events/"+l.name, l.dollars, "$")
 		sum += l.dollars
 	}
 	b.atMost("million-events/all-in", sum, "$ per 1 M events", 2.50)
-	b.info("million-events/write-units", used.writeUnits, "write units")
-	for _, kind := range slices.Sorted(maps.Keys(f.outbox.units)) {
-		b.info("million-events/write-units/"+kind, f.outbox.units[kind]*million/float64(batches*batchSize), "of them")
-	}
-	b.info("million-events/read-units", used.readUnits, "read units")
 	b.info("million-events/invocations", used.invocations, "Lambda invocations")
 	b.info("million-events/lambda-gigabyte-seconds", used.gigabyteSeconds, "GB-s")
 	b.info("million-events/bus-events", used.busEvents, "events on the bus")
-	b.info("million-events/log-bytes", used.functionLogBytes+used.accessLogBytes, "bytes")
-	b.info("million-events/bytes-per-event", stored, "bytes stored")
-	b.info("million-events/storage", million*stored/1e9*(p.of("tableStorage", 1)+p.of("tableRecovery", 1)), "$ a month kept, extra")
-	b.note("Batches of %d, one customer each, Zipf (%.2f) over %d customers, one batch in %d the first of its customer, over a day.", batchSize, skew, population, newCustomers)
-	b.note("1 in %d events triggers a reaction: a bus rule calls a function that reads the customer's record and appends one event,", triggerShare)
-	b.note("which is published and projected like any other. %d warm instances a function, %d heads each; stream readers get %d commit a call.", instances, headsInMemory, commitsPerBatch)
-	b.note("Lambda time is stated, not measured: %d ms a DynamoDB request, %d ms any other, %d ms of its own, at the topology's memory.", tableMs, serviceMs, handlerMs)
-	naive := b.naive(p, stored)
-	b.info("naive-design/all-in", naive, "$ per 1 M events")
-	b.info("naive-design/ratio", naive/sum, "times as much")
-	if err := b.welcome(p); err != nil {
-		return err
+	b.info("million-events/log-bytes", logBytes, "bytes")
+	b.info("million-events/read-units", used.readUnits, "read units")
+	b.info("million-events/write-units", used.writeUnits, "write units")
+	return sum, nil
+}
+
+// run sends batches through the system.
+func (f *fleet) run(ctx context.Context, batches int) error {
+	v := newVisitors(1, population)
+	for i := range batches {
+		customer := v.next()
+		if i%newCustomers == 0 {
+			customer = fmt.Sprintf("newcomer-%d", i)
+		}
+		if err := f.ingest(ctx, customer, 1_000_000+i*batchSize); err != nil {
+			return err
+		}
 	}
-	return b.idle(ctx, p, bed)
+	return nil
 }
 
 // prepare gives the customers who come by a past, so that they are not new, and forgets what it cost.
 func (f *fleet) prepare(ctx context.Context, batches int) error {
 	known := map[string]bool{}
-	v := newVisitors(1)
+	v := newVisitors(1, population)
 	for range batches {
 		known[v.next()] = true
 	}
@@ -134,23 +143,19 @@ func (f *fleet) prepare(ctx context.Context, batches int) error {
 	return nil
 }
 
-// keyReads is how often the instances asked KMS since they were started, each for itself.
-func (f *fleet) keyReads() int { return int(f.used.keyRequests) }
-
 func (u usage) scaled(by float64) usage {
 	for _, v := range []*float64{
-		&u.apiRequests, &u.invocations, &u.gigabyteSeconds, &u.writeUnits, &u.readUnits, &u.busEvents, &u.queueRequests, &u.transitions,
-		&u.keyRequests, &u.functionLogBytes, &u.accessLogBytes,
+		&u.apiRequests, &u.invocations, &u.gigabyteSeconds, &u.writeUnits, &u.readUnits, &u.busEvents, &u.queueRequests, &u.keyRequests, &u.logBytes,
 	} {
 		*v *= by
 	}
 	return u
 }
 
-// stored is how many bytes an ingested event takes in the events table, its share of the commit item included.
-func (b *bench) stored(ctx context.Context, bed *bed) (float64, error) {
+// eventSize is how many bytes an ingested event takes in the events table, its share of the commit item included.
+func (b *bed) eventSize(ctx context.Context) (float64, error) {
 	size, count := 0, 0
-	for commit, err := range dynamo.New(bed.client, topology.Events, wallClock).Scan(ctx, 0, 1) {
+	for commit, err := range dynamo.New(b.client, topology.Events, wallClock).Scan(ctx, 0, 1) {
 		if err != nil {
 			return 0, err
 		}
@@ -230,7 +235,7 @@ func (b *bench) welcome(p prices) error {
 }
 
 // idle prices a month in which nothing happens, from what would be deployed.
-func (b *bench) idle(ctx context.Context, p prices, full *bed) (err error) {
+func (b *bench) idle(ctx context.Context, p prices) (err error) {
 	var alarms, dashboards, keys, secrets, logGroups, pollers int
 	for _, stack := range []string{"data", "api", "journeys", "fan-out", "operations"} {
 		t, err := golden(stack)
@@ -248,35 +253,30 @@ func (b *bench) idle(ctx context.Context, p prices, full *bed) (err error) {
 			pollers++
 		}
 	}
-	empty, err := b.newBed(ctx)
+	bed, err := b.newBed(ctx)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, empty.close()) }()
-	f := newFleet(empty, wallClock())
-	stop := f.logging()
+	defer func() { err = errors.Join(err, bed.close()) }()
+	f := newFleet(bed, wallClock())
 	var scheduled usage
 	for _, row := range topology.Functions {
 		if row.Schedule == nil {
 			continue
 		}
-		f.used = usage{}
-		for range 2 { // the first of an instance reads keys
+		for range instances + 1 { // the first call of an instance reads keys; the last one here is what counts
 			f.used = usage{}
-			if _, err = f.call(ctx, row.Name, []byte("{}")); err != nil {
-				stop()
+			if err := f.logging(func() error { _, err := f.call(ctx, row.Name, []byte("{}")); return err }); err != nil {
 				return err
 			}
 		}
-		times := float64(perMonth*60) / float64(row.Schedule.EveryMinutes)
-		s := f.used.scaled(times)
+		s := f.used.scaled(perMonth * 60 / float64(row.Schedule.EveryMinutes))
 		scheduled.invocations += s.invocations
 		scheduled.gigabyteSeconds += s.gigabyteSeconds
 		scheduled.readUnits += s.readUnits
 		scheduled.writeUnits += s.writeUnits
-		scheduled.functionLogBytes += s.functionLogBytes
+		scheduled.logBytes += s.logBytes
 	}
-	stop()
 	// Lambda polls a queue with five pollers that wait up to 20 s each.
 	const queuePolls = 5 * 3 * 60 * perMonth
 	sum := 0.0
@@ -291,7 +291,7 @@ func (b *bench) idle(ctx context.Context, p prices, full *bed) (err error) {
 		{fmt.Sprintf("%d-queues-polled", pollers), p.of("queueRequest", float64(pollers)*queuePolls)},
 		{"schedules", p.of("invocation", scheduled.invocations) + p.of("gigabyteSecond", scheduled.gigabyteSeconds) +
 			p.of("readUnit", scheduled.readUnits) + p.of("writeUnit", scheduled.writeUnits)},
-		{fmt.Sprintf("%d-log-groups", logGroups), p.of("logGigabyte", scheduled.functionLogBytes/1e9) + p.of("logStorage", scheduled.functionLogBytes/1e9)},
+		{fmt.Sprintf("%d-log-groups", logGroups), p.of("logGigabyte", scheduled.logBytes/1e9) + p.of("logStorage", scheduled.logBytes/1e9)},
 	} {
 		b.info("idle-month/"+l.name, l.dollars, "$")
 		sum += l.dollars

@@ -4,11 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"log/slog"
 	"math"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -46,9 +46,8 @@ const (
 type usage struct {
 	apiRequests, invocations, gigabyteSeconds float64
 	writeUnits, readUnits                     float64
-	busEvents, queueRequests, transitions     float64
-	keyRequests                               float64
-	functionLogBytes, accessLogBytes          float64
+	busEvents, queueRequests, keyRequests     float64
+	logBytes                                  float64 // of functions
 }
 
 // fleet is the functions of the deployment as AWS would run them for one batch after the other, on a real DynamoDB
@@ -62,8 +61,6 @@ type fleet struct {
 	functions map[string]*lambda
 	published []app.Entry
 	used      usage
-	counting  bool       // log bytes
-	started   int        // instances
 	chance    *rand.Rand // whether an event triggers
 }
 
@@ -79,18 +76,16 @@ func newFleet(bed *bed, at time.Time) *fleet {
 	f := &fleet{bed: bed, clock: &simulated{at: at}, functions: map[string]*lambda{}, chance: rand.New(rand.NewPCG(1, 2))}
 	f.outbox = &outbox{Client: bed.client, units: map[string]float64{}}
 	client := meter.Client{API: f.outbox, Total: &f.total}
-	build := map[string]func(*app.App) lambdaio.Handler{
+	build := map[string]func(*app.App) lambdaio.Handler{ // of the functions that events reach
+		reaction:        react,
 		"ingest-events": app.IngestEvents, "publish-events": app.PublishEvents, "project-activity": app.ProjectActivity,
 		"project-consent": app.ProjectConsent, "project-preferences": app.ProjectPreferences, "project-audit": app.ProjectAudit,
 		"send-verification": app.SendVerification, "trigger-journeys": app.TriggerJourneys, "expire-consents": app.ExpireConsents,
 	}
 	rows := append([]topology.Function{{Name: reaction, MemoryMB: 256}}, topology.Functions...)
 	for _, row := range rows {
-		make := build[row.Name]
-		if row.Name == reaction {
-			make = react
-		}
-		if make == nil {
+		handler := build[row.Name]
+		if handler == nil {
 			continue
 		}
 		fn := &lambda{row: row}
@@ -98,8 +93,7 @@ func newFleet(bed *bed, at time.Time) *fleet {
 		for range instances {
 			a := bed.instance(client, counted{bed.master, &f.used}, f.clock.now, headsInMemory)
 			a.Bus, a.Emails, a.Journeys = busOf{f, fn}, queueOf{f, fn}, machineOf{f, fn}
-			fn.instances = append(fn.instances, make(a))
-			f.started++
+			fn.instances = append(fn.instances, handler(a))
 		}
 	}
 	return f
@@ -188,7 +182,7 @@ func (f *fleet) deliver(ctx context.Context, e app.Entry) error {
 	}
 	var names []string
 	for _, row := range topology.Functions {
-		if row.Bus != nil && contains(row.Bus.Types, e.Type) {
+		if row.Bus != nil && slices.Contains(row.Bus.Types, e.Type) {
 			names = append(names, row.Name)
 		}
 	}
@@ -230,15 +224,16 @@ func (f *fleet) call(ctx context.Context, name string, payload []byte) ([]byte, 
 
 // Write counts what the functions log: the fleet is their log for a while.
 func (f *fleet) Write(line []byte) (int, error) {
-	f.used.functionLogBytes += float64(len(line) + logLineExtra)
+	f.used.logBytes += float64(len(line) + logLineExtra)
 	return len(line), nil
 }
 
-// logging makes the fleet the log of everything until the returned function is called.
-func (f *fleet) logging() func() {
+// logging runs work with the fleet as the log of everything.
+func (f *fleet) logging(work func() error) error {
 	before := slog.Default()
-	slog.SetDefault(slog.New(slog.NewJSONHandler(io.Writer(f), nil)))
-	return func() { slog.SetDefault(before) }
+	slog.SetDefault(slog.New(slog.NewJSONHandler(f, nil)))
+	defer slog.SetDefault(before)
+	return work()
 }
 
 type busOf struct {
@@ -377,15 +372,6 @@ func (c *simulated) pass(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.at = c.at.Add(d)
-}
-
-func contains(list []string, entry string) bool {
-	for _, e := range list {
-		if e == entry {
-			return true
-		}
-	}
-	return false
 }
 
 // golden reads a template of the infrastructure's tests: what would be deployed.

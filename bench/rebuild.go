@@ -19,7 +19,7 @@ func (b *bench) rebuild(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, bed.close()) }()
 	a := bed.instance(bed.client, bed.master, wallClock, population)
-	ingest, v := app.IngestEvents(a), newVisitors(2)
+	ingest, v := app.IngestEvents(a), newVisitors(2, population)
 	events := b.size(4_000, 20_000)
 	for sequence := 0; sequence < events; sequence += batchSize {
 		if _, err := ask(ctx, ingest, "POST", "/v1/batch", appendBatch(nil, v.next(), sequence, batchSize, time.Now())); err != nil {

@@ -136,8 +136,15 @@ func (s *server) newest(ctx context.Context, customer string) (int64, error) {
 	return page.Timeline[0].Version, nil
 }
 
-// settle returns once the views show everything that was accepted before: what the stream delivers last is shown, and
-// no reader of the stream is behind.
+// audited says whether the audit trail of a customer has begun.
+func (s *server) audited(ctx context.Context, customer string) (bool, error) {
+	var page struct{ Audit []struct{ Version int64 } }
+	status, err := s.get(ctx, "/v1/customers/"+customer+"/audit?limit=1", &page)
+	return err == nil && status == http.StatusOK && len(page.Audit) > 0, err
+}
+
+// settle returns once the views show everything that was accepted before. A new customer is the last that either of the
+// stream's readers comes to: one shows it in the timeline, the other puts it on the bus, whence it is audited.
 func (s *server) settle(ctx context.Context, number int) error {
 	ctx, cancel := context.WithTimeout(ctx, settles)
 	defer cancel()
@@ -150,20 +157,14 @@ func (s *server) settle(ctx context.Context, number int) error {
 		if err != nil {
 			return fmt.Errorf("wait for the views: %w", err)
 		}
-		if version > 0 {
-			break
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
-	for {
-		var stats struct{ Lag int }
-		if _, err := s.get(ctx, "/_local/stats", &stats); err != nil {
+		audited, err := s.audited(ctx, customer)
+		if err != nil {
 			return fmt.Errorf("wait for the views: %w", err)
 		}
-		if stats.Lag == 0 {
+		if version > 0 && audited {
 			return nil
 		}
-		time.Sleep(20 * time.Millisecond)
+		time.Sleep(probePause)
 	}
 }
 

@@ -21,8 +21,8 @@ var writeKey = "Basic " + base64.StdEncoding.EncodeToString([]byte(embedded.Writ
 // visitors draws customers by Zipf's law, the same ones on every run.
 type visitors struct{ zipf *rand.Zipf }
 
-func newVisitors(seed uint64) visitors {
-	return visitors{rand.NewZipf(rand.New(rand.NewPCG(seed, 1)), skew, 1, population-1)}
+func newVisitors(seed uint64, customers int) visitors {
+	return visitors{rand.NewZipf(rand.New(rand.NewPCG(seed, 1)), skew, 1, uint64(customers-1))}
 }
 
 func (v visitors) next() string { return customerName(int(v.zipf.Uint64())) }

@@ -205,6 +205,9 @@ func (s *System) build(ctx context.Context) error {
 	if s.App.Settings.WelcomeDelay == 0 {
 		s.App.Settings.WelcomeDelay = 24 * time.Hour
 	}
+	if err := s.App.Check(); err != nil {
+		return err
+	}
 	s.handlers = map[string]lambdaio.Handler{}
 	for name, build := range functions {
 		s.handlers[name] = build(s.App)

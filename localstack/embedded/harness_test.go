@@ -11,11 +11,13 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"os/exec"
 	"regexp"
 	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -48,23 +50,23 @@ func TestMain(m *testing.M) {
 }
 
 // logs are what all tests of this package logged.
-var logs = new(record)
+var logs = new(journal)
 
-type record struct {
+type journal struct {
 	mu   sync.Mutex
 	text bytes.Buffer
 }
 
-func (r *record) Write(line []byte) (int, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.text.Write(line)
+func (j *journal) Write(line []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.Write(line)
 }
 
-func (r *record) String() string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.text.String()
+func (j *journal) String() string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.String()
 }
 
 // m is a JSON object.
@@ -76,6 +78,9 @@ type story struct {
 	system *System
 	url    string
 	header http.Header
+
+	process *exec.Cmd // instead of a system
+	ended   chan struct{}
 }
 
 // begin starts a system of the story's own. The test is skipped where the engine is not installed.
@@ -508,4 +513,49 @@ func (s *story) stored() map[string]string {
 		all[key] = item
 	}
 	return all
+}
+
+// program is the story of the program as its users start it: a process of its own, which can be killed.
+func program(t testing.TB, dir string, environment ...string) *story {
+	t.Helper()
+	s := &story{TB: t, header: http.Header{"Authorization": {"Bearer " + APIKey}}}
+	s.process = exec.Command(os.Args[0])
+	s.process.Env = append(append(os.Environ(), asProgram+"=yes", "PORT=0", "DATA_DIR="+dir, "LOG_LEVEL=debug"), environment...)
+	out := new(journal)
+	s.process.Stdout, s.process.Stderr = out, out
+	if err := s.process.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() { defer close(ended); _ = s.process.Wait() }() // its state says how it ended
+	s.ended = ended
+	t.Cleanup(func() { s.end(syscall.SIGTERM) })
+	eventually(t, "the program runs", func() bool {
+		select {
+		case <-ended:
+			if strings.Contains(out.String(), engine.ErrNotInstalled.Error()) {
+				t.Skip("needs the DynamoDB engine: ", out.String())
+			}
+			t.Fatalf("the program ended: %s", out.String())
+		default:
+		}
+		if _, rest, ok := strings.Cut(out.String(), "runs on "); ok {
+			s.url, _, _ = strings.Cut(rest, " ")
+		}
+		return s.url != ""
+	})
+	return s
+}
+
+// end ends the program, and returns when it has ended.
+func (s *story) end(by syscall.Signal) {
+	s.Helper()
+	_ = s.process.Process.Signal(by) // it may have ended already
+	select {
+	case <-s.ended:
+	case <-time.After(patience):
+		s.Errorf("the program does not end on %s", by)
+		_ = s.process.Process.Kill()
+		<-s.ended
+	}
 }

@@ -208,6 +208,7 @@ func (s *System) page(w http.ResponseWriter, r *http.Request, name string, data 
 // schedules calls the functions that run by the clock: when it starts, when the clock is moved, and as often as they say.
 func (s *System) schedules(ctx context.Context) {
 	for {
+		moved := s.clock.Moved() // asked before they run: a move meanwhile calls them again
 		shortest := time.Hour
 		for _, f := range topology.Functions {
 			if f.Schedule == nil {
@@ -221,7 +222,7 @@ func (s *System) schedules(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-s.clock.Moved():
+		case <-moved:
 		case <-time.After(shortest):
 		}
 	}

@@ -290,6 +290,7 @@ func TestB50_RecipientIsLookedUpWhenSent(t *testing.T) {
 	moved := customer{s, c.id, email(unique("moved"))}
 	c.put(c.path("/email"), m{"email": moved.email}).expect(200)
 	c.patch(c.path(""), m{"firstName": "Augusta"}).expect(200)
+	moved.expectMails("verification")
 	s.advance("25h")
 	c.expectMails("welcome")
 	moved.expectMails("verification", "tips")

@@ -2,7 +2,6 @@ package embedded
 
 import (
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -25,7 +24,7 @@ import (
 const (
 	readPage  = 1000                  // records a poll reads
 	readIdle  = 20 * time.Millisecond // between polls when there is nothing
-	readPause = 50 * time.Millisecond // between polls that do not fill a page, so that a busy customer's row is written once
+	readPause = 15 * time.Millisecond // between polls that do not fill a page, so that a busy customer's row is written once
 	readRetry = 100 * time.Millisecond
 	trimEvery = 2 * time.Second
 )
@@ -186,11 +185,7 @@ func (r *reader) call(ctx context.Context, records []types.Record) (upTo int64, 
 	var batch events.DynamoDBEvent
 	for _, record := range records {
 		if r.passes(record) {
-			e, err := streamRecord(record)
-			if err != nil {
-				return 0, false, err
-			}
-			batch.Records = append(batch.Records, e)
+			batch.Records = append(batch.Records, streamRecord(record))
 		}
 	}
 	last := sequence(records[len(records)-1])
@@ -224,13 +219,13 @@ func (r *reader) call(ctx context.Context, records []types.Record) (upTo int64, 
 	id := strconv.FormatInt(first, 10)
 	if r.failures[id]++; r.failures[id] > r.function.Retries {
 		slog.ErrorContext(ctx, "record parked", "function", r.function.Name, "sequenceNumber", id)
-		return first, true, r.system.park(ctx, r.function.Name, id, payload)
+		return first, true, r.park(ctx, batch, id)
 	}
 	return first - 1, true, nil
 }
 
 // streamRecord is a record as Lambda would give it.
-func streamRecord(record types.Record) (events.DynamoDBEventRecord, error) {
+func streamRecord(record types.Record) events.DynamoDBEventRecord {
 	image := make(map[string]events.DynamoDBAttributeValue, len(record.Dynamodb.NewImage))
 	for name, value := range record.Dynamodb.NewImage {
 		switch v := value.(type) {
@@ -240,14 +235,14 @@ func streamRecord(record types.Record) (events.DynamoDBEventRecord, error) {
 			image[name] = events.NewNumberAttribute(v.Value)
 		case *types.AttributeValueMemberB:
 			image[name] = events.NewBinaryAttribute(v.Value)
-		default:
-			return events.DynamoDBEventRecord{}, fmt.Errorf("attribute %s of type %T is not expected in the events table", name, value)
+		default: // in no item of ours: the function will not understand it
+			image[name] = events.NewNullAttribute()
 		}
 	}
 	return events.DynamoDBEventRecord{
 		EventID: aws.ToString(record.EventID), EventName: string(record.EventName), EventSource: "aws:dynamodb",
 		Change: events.DynamoDBStreamRecord{NewImage: image, SequenceNumber: aws.ToString(record.Dynamodb.SequenceNumber), StreamViewType: "NEW_IMAGE"},
-	}, nil
+	}
 }
 
 func sequence(record types.Record) int64 {
@@ -255,13 +250,31 @@ func sequence(record types.Record) int64 {
 	return n
 }
 
-// park keeps what failed for good, as a dead-letter queue would, sealed because it may hold anything.
-func (s *System) park(ctx context.Context, function, id string, payload []byte) error {
-	data, err := json.Marshal(map[string]string{"payload": base64.StdEncoding.EncodeToString(payload)})
+// park notes which record failed for good, as Lambda would: where it is, not what it says.
+func (r *reader) park(ctx context.Context, batch events.DynamoDBEvent, number string) error {
+	at := slices.IndexFunc(batch.Records, func(e events.DynamoDBEventRecord) bool { return e.Change.SequenceNumber == number })
+	if at < 0 {
+		return fmt.Errorf("%s reports record %s, which it was not given", r.function.Name, number)
+	}
+	image := batch.Records[at].Change.NewImage
+	payload, err := json.Marshal(map[string]string{"stream": image["pk"].String(), "record": image["sk"].String()})
 	if err != nil {
 		return err
 	}
-	return s.local.Put(ctx, view.Row{PK: "DLQ#" + function, SK: id, Data: data})
+	return r.system.park(ctx, r.function.Name, number, payload)
+}
+
+// parkedOwner is whose data key seals what is parked.
+const parkedOwner = "SYSTEM#parked"
+
+// park keeps what failed for good, as a dead-letter queue would, sealed because it may hold anything.
+func (s *System) park(ctx context.Context, function, id string, payload []byte) error {
+	row := view.Row{PK: "DLQ#" + function, SK: id}
+	var err error
+	if row.Sealed, err = s.App.Keyring.Seal(ctx, parkedOwner, row.PK+"#"+row.SK, payload); err != nil {
+		return fmt.Errorf("seal what is parked: %w", err)
+	}
+	return s.local.Put(ctx, row)
 }
 
 // trim removes the stream records that every reader has handled: the engine keeps them for ever otherwise.

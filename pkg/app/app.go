@@ -146,7 +146,7 @@ func (a *App) authenticate(ctx context.Context, c *Call) error {
 
 // once answers a call with an idempotency key: the same key and request get the same answer, another request a conflict.
 func (a *App) once(ctx context.Context, c *Call, answer answerFunc, repeat repeatFunc) (lambdaio.Response, error) {
-	if err := c.idempotent(c.Actor); err != nil {
+	if err := a.idempotent(ctx, c); err != nil {
 		return lambdaio.Response{}, err
 	}
 	var overtaken error
@@ -180,14 +180,19 @@ func (a *App) once(ctx context.Context, c *Call, answer answerFunc, repeat repea
 	}
 }
 
-func (c *Call) idempotent(scope string) error {
+// idempotent names a call's claim and what was asked. Both are keyed hashes: a guess at a short body must not be provable.
+func (a *App) idempotent(ctx context.Context, c *Call) error {
 	key := c.Header["idempotency-key"]
 	if len(key) > maxIdempotencyKey {
 		return fault.New(fault.Invalid, "invalid-idempotency-key", "Idempotency-Key has at most %d bytes", maxIdempotencyKey)
 	}
-	c.key = "KEY#" + digest(scope, key)
-	c.hash = digest(c.Route, c.Path, string(c.Body))
-	return nil
+	name, err := a.Keyring.Lookup(ctx, "idempotency-key", digest(c.Actor, key))
+	if err != nil {
+		return err
+	}
+	c.key = "KEY#" + name
+	c.hash, err = a.Keyring.Lookup(ctx, "request", digest(c.Route, c.Path, string(c.Body)))
+	return err
 }
 
 // claim is the idempotency claim of a call that was answered with the stream at a version; nothing without a key.

@@ -91,8 +91,8 @@ func (a *App) SendEmail(ctx context.Context, body []byte) error {
 		return err
 	}
 	s := record.Fold.Of(head)
-	if !s.Customer.Exists() {
-		return nil // erased: not even the ledger remembers
+	if !s.Customer.Exists() { // erased: not even the ledger remembers
+		return a.forgetMessage(ctx, stream, job)
 	}
 	now := a.Now().UTC()
 	entry, created, err := a.enter(ctx, stream, MessageShown{
@@ -105,6 +105,9 @@ func (a *App) SendEmail(ctx context.Context, body []byte) error {
 	if !created {
 		switch {
 		case entry.Status == retrying:
+			if entry, err = a.takeOn(ctx, stream, entry); err != nil {
+				return err
+			}
 		case entry.Status != pending:
 			return a.recordOutcome(ctx, stream, job, entry)
 		case now.Sub(entry.UpdatedAt) < lease && !a.Email.Idempotent():
@@ -122,6 +125,10 @@ func (a *App) SendEmail(ctx context.Context, body []byte) error {
 		return a.finish(ctx, stream, job, entry)
 	}
 	mail, err := a.compose(ctx, job, s.Customer)
+	if fault.KindOf(err) == fault.Invalid {
+		entry.Status, entry.Reason = failed, fault.SlugOf(err)
+		return a.finish(ctx, stream, job, entry)
+	}
 	if err != nil {
 		return err
 	}
@@ -203,8 +210,12 @@ func (a *App) recordOutcome(ctx context.Context, stream string, job EmailJob, m 
 		},
 	})
 	if err == nil && erased {
-		keys := [2]string{stream, ledgerPrefix + m.IdempotencyKey}
-		return errors.Join(a.Email.Forget(ctx, job.CustomerID), a.Views.Table.Delete(ctx, keys))
+		return a.forgetMessage(ctx, stream, job)
 	}
 	return err
+}
+
+// forgetMessage removes what a message of an erased customer may have left behind.
+func (a *App) forgetMessage(ctx context.Context, stream string, job EmailJob) error {
+	return errors.Join(a.Email.Forget(ctx, job.CustomerID), a.Views.Table.Delete(ctx, [2]string{stream, ledgerPrefix + job.IdempotencyKey}))
 }

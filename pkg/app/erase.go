@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -58,7 +59,6 @@ func (a *App) eraseCustomer(ctx context.Context, c *Call) (lambdaio.Response, er
 	if certificate, ok, err := a.certificate(ctx, id); err != nil || ok {
 		return lambdaio.Response{Status: 200, Body: certificate}, err
 	}
-	began := a.Now().UTC()
 	state, _, err := a.command(ctx, c, stream, 200, func(s record.State, at time.Time) ([]any, []eventstore.Claim, error) {
 		if s.Customer.Status == customer.StatusErased {
 			return nil, nil, nil // all but the certificate was done
@@ -69,16 +69,16 @@ func (a *App) eraseCustomer(ctx context.Context, c *Call) (lambdaio.Response, er
 	if err != nil {
 		return lambdaio.Response{}, err
 	}
-	certificate := Certificate{
-		CertificateID: a.NewID(), CustomerID: id, Reason: in.Reason, DeletionType: "anonymize", RequestedAt: began,
+	certificate, visitors, err := a.erasure(ctx, id)
+	if err != nil {
+		return lambdaio.Response{}, err
 	}
-	if certificate.Systems, err = a.erase(ctx, id, state.Customer); err != nil {
+	streams := append([]string{stream}, visitors...)
+	if certificate.Systems, err = a.erase(ctx, id, state.Customer, streams); err != nil {
 		return lambdaio.Response{}, fmt.Errorf("erase customer: %w", err)
 	}
-	certificate.CompletedAt = a.Now().UTC()
-	streams := []string{stream}
-	for _, visitor := range state.Customer.Visitors {
-		streams = append(streams, view.VisitorStream(visitor))
+	if certificate.CompletedAt.IsZero() {
+		certificate.CompletedAt = a.Now().UTC()
 	}
 	for _, s := range streams {
 		if err := a.completeErasure(ctx, c, s, certificate); err != nil {
@@ -92,10 +92,33 @@ func (a *App) eraseCustomer(ctx context.Context, c *Call) (lambdaio.Response, er
 	if err != nil {
 		return lambdaio.Response{}, err
 	}
-	if err := a.Views.Table.Put(ctx, view.Row{PK: complianceKey(id), SK: certificateKey, Data: data}); err != nil {
-		return lambdaio.Response{}, err
+	created, err := a.Views.Table.Create(ctx, view.Row{PK: complianceKey(id), SK: certificateKey, Data: data})
+	if err == nil && !created { // it was asked for twice at once
+		certificate, _, err = a.certificate(ctx, id)
 	}
-	return lambdaio.Response{Status: 200, Body: certificate}, nil
+	return lambdaio.Response{Status: 200, Body: certificate}, err
+}
+
+// erasure reads what is known of an erasure under way from the stream itself, which tells it also when the erasure was
+// interrupted: the certificate as begun, and the streams of every visitor ever linked.
+func (a *App) erasure(ctx context.Context, id string) (certificate Certificate, visitors []string, err error) {
+	certificate = Certificate{CustomerID: id, DeletionType: "anonymize"}
+	for e, err := range a.Log.Events(ctx, view.CustomerStream(id), 1, 0) {
+		if err != nil {
+			return certificate, nil, err
+		}
+		switch d := e.Data.(type) {
+		case customer.VisitorLinked:
+			if visitor := view.VisitorStream(d.VisitorID); !slices.Contains(visitors, visitor) {
+				visitors = append(visitors, visitor)
+			}
+		case customer.DeletionRequested:
+			certificate.CertificateID, certificate.Reason, certificate.RequestedAt = e.ID, d.Reason, e.RecordedAt
+		case customer.DataDeleted:
+			certificate.CompletedAt = d.CompletedAt
+		}
+	}
+	return certificate, visitors, nil
 }
 
 // repeatCertificate answers an erasure again.
@@ -106,7 +129,9 @@ func (a *App) repeatCertificate(ctx context.Context, c *Call, stream string, _ i
 		return lambdaio.Response{}, err
 	}
 	if !ok { // it was interrupted: go on
-		return a.eraseCustomer(ctx, c)
+		again := *c
+		again.key = "" // claimed already
+		return a.eraseCustomer(ctx, &again)
 	}
 	return lambdaio.Response{Status: status, Body: certificate}, nil
 }
@@ -124,7 +149,7 @@ func (a *App) certificate(ctx context.Context, id string) (Certificate, bool, er
 }
 
 // erase removes everything that is derived, and the keys last: without them the rest could not be found any more.
-func (a *App) erase(ctx context.Context, id string, s customer.State) ([]Erased, error) {
+func (a *App) erase(ctx context.Context, id string, s customer.State, streams []string) ([]Erased, error) {
 	var done []Erased
 	stream := view.CustomerStream(id)
 	if s.Email != "" {
@@ -142,10 +167,6 @@ func (a *App) erase(ctx context.Context, id string, s customer.State) ([]Erased,
 		return nil, err
 	}
 	done = append(done, Erased{"lookups by consent", "removed", lookups})
-	streams := []string{stream}
-	for _, visitor := range s.Visitors {
-		streams = append(streams, view.VisitorStream(visitor))
-	}
 	rows := 0
 	for _, st := range streams {
 		keys, err := a.Views.Table.Keys(ctx, st, "")

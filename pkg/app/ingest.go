@@ -50,7 +50,7 @@ func (a *App) IngestEvents(ctx context.Context, r lambdaio.Request) (lambdaio.Re
 	}
 	c := &Call{Request: r, Actor: "source:" + source.ID}
 	if r.Header["idempotency-key"] != "" {
-		if err := c.idempotent(c.Actor); err != nil {
+		if err := a.idempotent(ctx, c); err != nil {
 			return lambdaio.Response{}, err
 		}
 		held, ok, err := a.Log.Store.Claimed(ctx, c.key)

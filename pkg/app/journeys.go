@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 	"defter/pkg/fault"
 	"defter/pkg/journey"
 	"defter/pkg/record"
+	"defter/pkg/template"
 	"defter/pkg/view"
 )
 
@@ -34,6 +36,48 @@ func (a *App) journeys() []journey.Journey {
 			{Name: "tips", Template: "welcome-tips", After: a.Settings.WelcomeDelay},
 		},
 	}}
+}
+
+// Check refuses to start with journeys that could not run as they are defined.
+func (a *App) Check() error { return checkJourneys(a.journeys()) }
+
+func checkJourneys(journeys []journey.Journey) error {
+	var errs []error
+	names := map[string]bool{}
+	for _, j := range journeys {
+		wrong := func(format string, args ...any) {
+			errs = append(errs, fmt.Errorf("journey %q: "+format, append([]any{j.Name}, args...)...))
+		}
+		if j.Name == "" || names[j.Name] {
+			wrong("its name must be its own")
+		}
+		names[j.Name] = true
+		if j.Version < 1 {
+			wrong("its version is %d", j.Version)
+		}
+		if j.Trigger == nil {
+			wrong("it has no trigger")
+		}
+		if err := consent.Check(consent.Purpose(j.Purpose), consent.Channel(j.Channel)); err != nil {
+			wrong("%w", err)
+		} else if j.Channel != string(consent.Email) {
+			wrong("steps send email, not %s", j.Channel)
+		}
+		if len(j.Steps) == 0 {
+			wrong("it has no steps")
+		}
+		steps := map[string]bool{}
+		for _, step := range j.Steps {
+			if step.Name == "" || steps[step.Name] {
+				wrong("step %q must have a name of its own", step.Name)
+			}
+			steps[step.Name] = true
+			if _, err := template.Render(step.Template, template.Data{}); err != nil {
+				wrong("step %s: %w", step.Name, err)
+			}
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // TriggerJourneys starts the journeys that an event triggers. The run's id is the event's, so that an event delivered

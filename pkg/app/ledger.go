@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"defter/pkg/fault"
 	"defter/pkg/view"
 )
 
@@ -34,6 +35,8 @@ type MessageShown struct {
 	ProviderID     string    `json:"providerMessageId,omitempty"`
 	CreatedAt      time.Time `json:"createdAt"`
 	UpdatedAt      time.Time `json:"updatedAt"`
+
+	attempt int64 // counts those who took it on, so that each attempt has one sender
 }
 
 func ledgerRow(stream string, m MessageShown) (view.Row, error) {
@@ -41,7 +44,7 @@ func ledgerRow(stream string, m MessageShown) (view.Row, error) {
 	if err != nil {
 		return view.Row{}, fmt.Errorf("encode ledger entry: %w", err)
 	}
-	return view.Row{PK: stream, SK: ledgerPrefix + m.IdempotencyKey, Data: data}, nil
+	return view.Row{PK: stream, SK: ledgerPrefix + m.IdempotencyKey, Version: m.attempt, Data: data}, nil
 }
 
 func messageOf(row view.Row) (MessageShown, error) {
@@ -49,11 +52,13 @@ func messageOf(row view.Row) (MessageShown, error) {
 	if err := json.Unmarshal(row.Data, &m); err != nil {
 		return m, fmt.Errorf("decode ledger entry: %w", err)
 	}
+	m.attempt = row.Version
 	return m, nil
 }
 
 // enter makes the ledger entry of a message, or returns the one that is there.
 func (a *App) enter(ctx context.Context, stream string, m MessageShown) (MessageShown, bool, error) {
+	m.attempt = 1
 	row, err := ledgerRow(stream, m)
 	if err != nil {
 		return m, false, err
@@ -68,6 +73,21 @@ func (a *App) enter(ctx context.Context, stream string, m MessageShown) (Message
 	}
 	m, err = messageOf(row)
 	return m, false, err
+}
+
+// takeOn makes a message that is to be tried again pending, for one of those who try.
+func (a *App) takeOn(ctx context.Context, stream string, m MessageShown) (MessageShown, error) {
+	old := m.attempt
+	m.Status, m.UpdatedAt, m.attempt = pending, a.Now().UTC(), old+1
+	row, err := ledgerRow(stream, m)
+	if err != nil {
+		return m, err
+	}
+	ours, err := a.Views.Table.Replace(ctx, row, old, nil, nil)
+	if err == nil && !ours {
+		err = fault.New(fault.Busy, "message-under-way", "the message is being sent")
+	}
+	return m, err
 }
 
 func (a *App) update(ctx context.Context, stream string, m MessageShown) error {

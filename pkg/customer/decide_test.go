@@ -599,8 +599,11 @@ func TestAnyCommands(t *testing.T) {
 	catalog := eventstore.NewCatalog(customer.Events)
 	accepted := map[reflect.Type]int{}
 	rapid.Check(t, func(t *rapid.T) {
-		var state customer.State
-		for range rapid.IntRange(1, 12).Draw(t, "commands") {
+		state := rapid.SampledFrom([]customer.State{
+			{}, {Status: customer.StatusActive, Email: "ada@example.com"}, {Status: customer.StatusDeactivated, Previous: customer.StatusActive},
+			{Status: customer.StatusErasing},
+		}).Draw(t, "state")
+		for range rapid.IntRange(1, 24).Draw(t, "commands") {
 			command := anyCommand().Draw(t, "command")
 			decided, err := customer.Decide(state, command)
 			if err != nil {

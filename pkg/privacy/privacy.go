@@ -17,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"io"
 	"log/slog"
 	"strconv"
 	"sync"
@@ -293,12 +294,18 @@ func itemKey(pk string) map[string]types.AttributeValue {
 	return map[string]types.AttributeValue{"pk": &types.AttributeValueMemberS{Value: pk}, "sk": &types.AttributeValueMemberS{Value: "#"}}
 }
 
-// Personal is a personal value that redacts itself in logs and in formatted text.
+// Personal is a personal value that redacts itself wherever it is logged, formatted or encoded. A conversion to string
+// gets it out, and so does its use as the key of a JSON object.
 type Personal string
 
-func (Personal) LogValue() slog.Value { return slog.StringValue("[personal]") }
-func (Personal) String() string       { return "[personal]" }
-func (Personal) GoString() string     { return "[personal]" }
+const redacted = "[personal]"
+
+func (Personal) LogValue() slog.Value         { return slog.StringValue(redacted) }
+func (Personal) String() string               { return redacted }
+func (Personal) MarshalText() ([]byte, error) { return []byte(redacted), nil }
+
+// Format redacts whatever the verb: a wrong one would print the value itself.
+func (Personal) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, redacted) } // fmt keeps the error
 
 // Reachable says whether the table of keys answers.
 func (k *Keyring) Reachable(ctx context.Context) error {

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	texttemplate "text/template"
+	"unicode"
 
 	"defter/pkg/fault"
 )
@@ -37,13 +38,15 @@ var layout = sync.OnceValues(func() (*htmltemplate.Template, error) {
 
 // Render fills a template in. Its first line of text is the subject.
 func Render(name string, data Data) (Message, error) {
-	text, err := texttemplate.ParseFS(messages, "messages/"+name+".txt")
+	file := "messages/" + name + ".txt"
+	if _, err := fs.Stat(messages, file); err != nil {
+		return Message{}, fault.New(fault.Invalid, "unknown-template", "there is no template %s", name)
+	}
+	text, err := texttemplate.ParseFS(messages, file)
 	if err != nil {
-		if _, missing := fs.Stat(messages, "messages/"+name+".txt"); missing != nil {
-			return Message{}, fault.New(fault.Invalid, "unknown-template", "there is no template %s", name)
-		}
 		return Message{}, fmt.Errorf("template %s: %w", name, err)
 	}
+	data.FirstName = oneLine(data.FirstName)
 	var plain bytes.Buffer
 	if err := text.ExecuteTemplate(&plain, name+".txt", data); err != nil {
 		return Message{}, fmt.Errorf("fill in %s: %w", name, err)
@@ -59,4 +62,9 @@ func Render(name string, data Data) (Message, error) {
 		return Message{}, fmt.Errorf("lay out %s: %w", name, err)
 	}
 	return Message{subject, body, html.String()}, nil
+}
+
+// oneLine keeps a name from being more than a name: from ending the subject or adding paragraphs.
+func oneLine(s string) string {
+	return strings.Join(strings.FieldsFunc(s, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }), " ")
 }

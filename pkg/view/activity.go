@@ -42,7 +42,8 @@ func (v *Views) ProjectActivity(ctx context.Context, commits []eventstore.Commit
 		slog.WarnContext(ctx, "project activity", "error", err)
 		return all(len(commits))
 	}
-	v.sideBySide(parts, func(part *activityPart) {
+	sideBySide(v.Workers, len(parts), func(i int) {
+		part := parts[i]
 		part.profile = profiles[[2]string{part.stream, Profiles.Name}]
 		part.err = part.open(ctx, v)
 	})
@@ -52,11 +53,15 @@ func (v *Views) ProjectActivity(ctx context.Context, commits []eventstore.Commit
 			lines = append(lines, part.lines...)
 		}
 	}
-	if err := v.Table.PutMany(ctx, lines); err != nil { // before the profiles, whose versions are their checkpoint
+	requests := slices.Collect(slices.Chunk(lines, batchWrite))
+	errs := make([]error, len(requests))
+	sideBySide(v.Workers, len(requests), func(i int) { errs[i] = v.Table.PutMany(ctx, requests[i]) })
+	if err := errors.Join(errs...); err != nil { // before the profiles, whose versions are their checkpoint
 		slog.WarnContext(ctx, "project activity", "error", err)
 		return all(len(commits))
 	}
-	v.sideBySide(parts, func(part *activityPart) {
+	sideBySide(v.Workers, len(parts), func(i int) {
+		part := parts[i]
 		if part.err == nil && len(part.events) > 0 {
 			part.err = Profiles.ApplyTo(ctx, v, part.profile, part.stream, part.events)
 		}
@@ -132,15 +137,15 @@ func (p *activityPart) open(ctx context.Context, v *Views) error {
 	return nil
 }
 
-// sideBySide works on the parts, a few at a time.
-func (v *Views) sideBySide(parts []*activityPart, work func(*activityPart)) {
+// sideBySide does n pieces of work, a few at a time: as many as workers says, 0 for the default.
+func sideBySide(workers, n int, work func(i int)) {
 	var group sync.WaitGroup
-	turns := make(chan struct{}, cmp.Or(v.Workers, defaultWorkers))
-	for _, part := range parts {
+	turns := make(chan struct{}, cmp.Or(workers, defaultWorkers))
+	for i := range n {
 		turns <- struct{}{}
 		group.Go(func() {
 			defer func() { <-turns }()
-			work(part)
+			work(i)
 		})
 	}
 	group.Wait()
