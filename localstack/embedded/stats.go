@@ -115,12 +115,12 @@ func (s *System) rebuild(ctx context.Context, _ *http.Request) (any, error) { re
 // Rebuild removes every projected row and makes it again from the store.
 func (s *System) Rebuild(ctx context.Context) (Rebuilt, error) {
 	var result Rebuilt
-	var keys [][2]string
+	var rows []view.Row
 	var err error
-	if result.Before, err = s.digest(ctx, func(r view.Row) { keys = append(keys, [2]string{r.PK, r.SK}) }); err != nil {
+	if result.Before, err = s.digest(ctx, func(r view.Row) { rows = append(rows, r) }); err != nil {
 		return result, err
 	}
-	if err := s.App.Views.Table.Delete(ctx, keys...); err != nil {
+	if err := s.App.Views.Remove(ctx, rows); err != nil {
 		return result, err
 	}
 	began := time.Now()

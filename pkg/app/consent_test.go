@@ -84,7 +84,7 @@ func TestExpiringAfterAPause(t *testing.T) {
 	}
 	w.clock.advance(twoYears - 10*24*time.Hour)
 	for n := range 3 { // it dies now and then
-		if err := run(w.process(&mortal{API: w.client, left: n})); err == nil {
+		if err := run(w.process(mortal(w.client, n))); err == nil {
 			t.Fatal("it did not die")
 		}
 	}

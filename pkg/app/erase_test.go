@@ -49,7 +49,7 @@ func TestErasureThatDies(t *testing.T) {
 	writes := 0
 	for n := 1; ; n++ {
 		id := w.personalStory2(n)
-		if a := w.process(&mortal{API: w.client, left: n - 1}).erase(id, keyedAs(n)); a.status == 200 {
+		if a := w.process(mortal(w.client, n-1)).erase(id, keyedAs(n)); a.status == 200 {
 			writes = n - 1
 			break
 		}

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -402,45 +403,63 @@ func slugOf(err error) string {
 	return fault.SlugOf(err)
 }
 
-// mortal is a table's client that dies with the write after those left to it.
-type mortal struct {
+// mortal is a client of tables that dies after so many writes.
+func mortal(client meter.API, writes int) meter.API {
+	return interruptedAt(client, writes+1, nil, true)
+}
+
+// interrupted is a client of tables to which something happens before its n-th write: others do something meanwhile, or
+// it dies.
+type interrupted struct {
 	meter.API
-	left int
+	left      atomic.Int64
+	meanwhile func()
+	dead      bool
+}
+
+func interruptedAt(client meter.API, n int, meanwhile func(), dead bool) meter.API {
+	i := &interrupted{API: client, meanwhile: meanwhile, dead: dead}
+	i.left.Store(int64(n))
+	return i
 }
 
 var errDied = errors.New("the process died")
 
-func (m *mortal) die() error {
-	if m.left--; m.left < 0 {
+func (i *interrupted) write() error {
+	left := i.left.Add(-1)
+	if left == 0 && i.meanwhile != nil {
+		i.meanwhile()
+	}
+	if left <= 0 && i.dead {
 		return errDied
 	}
 	return nil
 }
 
-func (m *mortal) PutItem(ctx context.Context, in *dynamodb.PutItemInput, o ...func(*dynamodb.Options)) (*dynamodb.PutItemOutput, error) {
-	if err := m.die(); err != nil {
+func (i *interrupted) PutItem(ctx context.Context, in *dynamodb.PutItemInput, o ...func(*dynamodb.Options)) (*dynamodb.PutItemOutput, error) {
+	if err := i.write(); err != nil {
 		return nil, err
 	}
-	return m.API.PutItem(ctx, in, o...)
+	return i.API.PutItem(ctx, in, o...)
 }
 
-func (m *mortal) DeleteItem(ctx context.Context, in *dynamodb.DeleteItemInput, o ...func(*dynamodb.Options)) (*dynamodb.DeleteItemOutput, error) {
-	if err := m.die(); err != nil {
+func (i *interrupted) DeleteItem(ctx context.Context, in *dynamodb.DeleteItemInput, o ...func(*dynamodb.Options)) (*dynamodb.DeleteItemOutput, error) {
+	if err := i.write(); err != nil {
 		return nil, err
 	}
-	return m.API.DeleteItem(ctx, in, o...)
+	return i.API.DeleteItem(ctx, in, o...)
 }
 
-func (m *mortal) BatchWriteItem(ctx context.Context, in *dynamodb.BatchWriteItemInput, o ...func(*dynamodb.Options)) (*dynamodb.BatchWriteItemOutput, error) {
-	if err := m.die(); err != nil {
+func (i *interrupted) BatchWriteItem(ctx context.Context, in *dynamodb.BatchWriteItemInput, o ...func(*dynamodb.Options)) (*dynamodb.BatchWriteItemOutput, error) {
+	if err := i.write(); err != nil {
 		return nil, err
 	}
-	return m.API.BatchWriteItem(ctx, in, o...)
+	return i.API.BatchWriteItem(ctx, in, o...)
 }
 
-func (m *mortal) TransactWriteItems(ctx context.Context, in *dynamodb.TransactWriteItemsInput, o ...func(*dynamodb.Options)) (*dynamodb.TransactWriteItemsOutput, error) {
-	if err := m.die(); err != nil {
+func (i *interrupted) TransactWriteItems(ctx context.Context, in *dynamodb.TransactWriteItemsInput, o ...func(*dynamodb.Options)) (*dynamodb.TransactWriteItemsOutput, error) {
+	if err := i.write(); err != nil {
 		return nil, err
 	}
-	return m.API.TransactWriteItems(ctx, in, o...)
+	return i.API.TransactWriteItems(ctx, in, o...)
 }

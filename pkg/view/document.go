@@ -153,6 +153,42 @@ func (d *Document[S]) fold(ctx context.Context, v *Views, row Row, stream string
 	return next, true, before, after, err
 }
 
+// derived returns the keys of the rows derived from a row.
+func (d *Document[S]) derived(ctx context.Context, v *Views, row Row) (keys [][2]string, err error) {
+	state, err := d.decode(ctx, v, row)
+	if err != nil || d.Lookups == nil {
+		return nil, err
+	}
+	for _, r := range d.Lookups(row.PK, state) {
+		keys = append(keys, [2]string{r.PK, r.SK})
+	}
+	return keys, nil
+}
+
+// remove removes a row, as it was read or as it is by now, with the rows derived from it.
+func (d *Document[S]) remove(ctx context.Context, v *Views, row Row) error {
+	for attempt := 1; ; attempt++ {
+		derived, err := d.derived(ctx, v, row)
+		if err != nil {
+			return err
+		}
+		removed, err := v.Table.Remove(ctx, row, derived)
+		if err != nil || removed {
+			return err
+		}
+		if attempt == maxAttempts {
+			return fault.New(fault.Busy, "view-contended", "%s was overtaken %d times", d.Name, attempt)
+		}
+		if err := pause(ctx, attempt); err != nil {
+			return err
+		}
+		ok := false
+		if row, ok, err = v.Table.Get(ctx, row.PK, row.SK); err != nil || !ok {
+			return err
+		}
+	}
+}
+
 // lookups returns what changes among the derived rows.
 func (d *Document[S]) lookups(stream string, before, after S) (put []Row, remove [][2]string) {
 	if d.Lookups == nil {

@@ -16,7 +16,7 @@ const rebuildSegments = 4 // read side by side
 
 // Rebuild makes the rows of every stream again from the store, side by side. It may
 // run beside live projections: documents go through the version rule, lines are the same whoever writes
-// them. Rows that are there already stay unless they are older, so remove them first to prove that nothing else is
+// them. Rows that are there already stay unless they are older, so Remove them first to prove that nothing else is
 // needed. It returns how many events it folded.
 func (v *Views) Rebuild(ctx context.Context) (int64, error) {
 	ctx, stop := context.WithCancelCause(ctx)
@@ -125,6 +125,41 @@ func upTo(events []eventstore.Event, types []string) []eventstore.Event {
 	for i := len(events) - 1; i >= 0; i-- {
 		if slices.Contains(types, events[i].Type) {
 			return events[:i+1]
+		}
+	}
+	return nil
+}
+
+// Remove removes projected rows, beside live projections if need be. A document goes in one step with the rows derived
+// from it, so that whoever folds it next finds neither and makes both.
+func (v *Views) Remove(ctx context.Context, rows []Row) error {
+	var consents []Row
+	var keys [][2]string
+	derived := map[[2]string]bool{}
+	for _, row := range rows {
+		if row.SK != Consents.Name {
+			continue
+		}
+		consents = append(consents, row)
+		of, err := Consents.derived(ctx, v, row)
+		if err != nil {
+			return err
+		}
+		for _, key := range of {
+			derived[key] = true
+		}
+	}
+	for _, row := range rows {
+		if key := [2]string{row.PK, row.SK}; row.SK != Consents.Name && !derived[key] {
+			keys = append(keys, key)
+		}
+	}
+	if err := v.Table.Delete(ctx, keys...); err != nil {
+		return err
+	}
+	for _, row := range consents {
+		if err := Consents.remove(ctx, v, row); err != nil {
+			return err
 		}
 	}
 	return nil

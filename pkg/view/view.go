@@ -146,6 +146,25 @@ func (t Table) Replace(ctx context.Context, row Row, old int64, put []Row, remov
 	return true, nil
 }
 
+// Remove removes a row if it still has its version, with others in one transaction. It reports false if it was overtaken.
+func (t Table) Remove(ctx context.Context, row Row, others [][2]string) (bool, error) {
+	writes := []types.TransactWriteItem{{Delete: &types.Delete{
+		TableName: &t.Name, Key: key(row.PK, row.SK), ConditionExpression: aws.String("n = :old"),
+		ExpressionAttributeValues: map[string]types.AttributeValue{":old": num(row.Version)},
+	}}}
+	for _, k := range others {
+		writes = append(writes, types.TransactWriteItem{Delete: &types.Delete{TableName: &t.Name, Key: key(k[0], k[1])}})
+	}
+	_, err := t.Client.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: writes})
+	if _, cancelled := errors.AsType[*types.TransactionCanceledException](err); cancelled {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("remove view: %w", err)
+	}
+	return true, nil
+}
+
 // PutMany stores rows, whatever was there.
 func (t Table) PutMany(ctx context.Context, rows []Row) error {
 	writes := make([]types.WriteRequest, len(rows))
