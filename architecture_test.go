@@ -529,8 +529,8 @@ func TestRowsMayDoNoMoreThanTheyNeed(t *testing.T) {
 	}
 }
 
-// TestB2_OnlyThePublisherPublishes, from the stream alone, and it can neither write nor read what is personal.
-func TestB2_OnlyThePublisherPublishes(t *testing.T) {
+// TestB02_OnlyThePublisherPublishes, from the stream alone, and it can neither write nor read what is personal.
+func TestB02_OnlyThePublisherPublishes(t *testing.T) {
 	for _, row := range topology.Functions {
 		publishes := len(actions(row, topology.Bus)) > 0
 		if publishes != (row.Name == "publish-events") {
@@ -573,6 +573,26 @@ func TestViewsDoNotReact(t *testing.T) {
 		for _, forbidden := range []string{"defter/pkg/app", "defter/pkg/cloud", "defter/pkg/template", "service/sesv2", "service/sqs", "service/eventbridge", "service/sfn"} {
 			if strings.HasSuffix(needed, forbidden) {
 				t.Errorf("%s", way)
+			}
+		}
+	}
+}
+
+// TestB19_FunctionsAreGivenWhatTheirRowsLetThemTouch: a function whose row names the bus, a queue, the state machine or
+// the email identity starts with that part, and no other does.
+func TestB19_FunctionsAreGivenWhatTheirRowsLetThemTouch(t *testing.T) {
+	parts := map[string]string{
+		topology.Bus: "cloud.Bus", topology.EmailQueue: "cloud.Emails", topology.Journeys: "cloud.Journeys", topology.EmailIdentity: "cloud.SES",
+	}
+	for _, f := range topology.Functions {
+		source, err := os.ReadFile(filepath.Join("functions", f.Name, "main.go"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for resource, part := range parts {
+			touches := slices.ContainsFunc(f.Access, func(a topology.Access) bool { return a.Resource == resource })
+			if given := strings.Contains(string(source), part); given != touches {
+				t.Errorf("%s: its row says %s %v, its main says %s %v", f.Name, resource, touches, part, given)
 			}
 		}
 	}

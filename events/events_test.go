@@ -157,6 +157,7 @@ func TestValidateRefuses(t *testing.T) {
 		"a field that is not known":  {"CustomerCreated", 1, `{"source":"web","nick":"` + secret + `"}`, "invalid-event"},
 		"a value of another type":    {"CustomerCreated", 1, `{"source":"web","email":["` + secret + `"]}`, "invalid-event"},
 		"a value that is not listed": {"CustomerCreated", 1, `{"source":"` + secret + `"}`, "invalid-event"},
+		"a value of another form":    {"PaymentSucceeded", 1, `{"orderId":"o1","amountMinor":1,"currency":"` + secret + `"}`, "invalid-event"},
 		"a value that is too long":   {"CustomerCreated", 1, `{"source":"web","email":"` + strings.Repeat(secret, 20) + `"}`, "invalid-event"},
 		"a nested field not known":   {"CustomerAddressUpdated", 1, `{"newAddress":{"planet":"` + secret + `"}}`, "invalid-event"},
 	} {

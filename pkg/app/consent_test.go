@@ -1,7 +1,6 @@
 package app
 
 import (
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -66,46 +65,50 @@ func TestB35_RevokedIsRevokedAtOnce(t *testing.T) {
 
 // The run after a long pause works off what was due meanwhile, and one that fails is made up for.
 func TestExpiringAfterAPause(t *testing.T) {
+	const day = 24 * time.Hour
 	w := begin(t)
 	id := w.register(`{"email":"ada@mail.example","marketingConsent":true,"termsAccepted":true}`)
-	project := func() {
+	granted := w.clock.Now()
+	stream := view.CustomerStream(id)
+	run := func() {
 		t.Helper()
-		if failed := w.PublishEvents(t.Context(), w.commits()); failed != nil {
-			t.Fatal(failed)
+		if err := w.another().ExpireConsents(t.Context()); err != nil {
+			t.Fatal(err)
 		}
-		if _, err := w.Views.Rebuild(t.Context()); err != nil {
+		if _, err := w.another().Views.Rebuild(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}
-	run := func(w *world) error { return w.ExpireConsents(t.Context()) }
-	project()
-	if err := run(w); err != nil {
-		t.Fatal(err)
-	}
-	w.clock.advance(twoYears - 10*24*time.Hour)
-	for n := range 3 { // it dies now and then
-		if err := run(w.process(mortal(w.client, n))); err == nil {
-			t.Fatal("it did not die")
+	passes := func(what string) { // failing at every write there is
+		t.Helper()
+		for n, failed := 1, true; failed; n++ {
+			failed = false
+			_ = w.process(interruptedAt(w.client, n, func() error { failed = true; return errDied }, false)).ExpireConsents(t.Context())
+		}
+		run()
+		if got := kinds(w.history(stream)); got[len(got)-1] != what {
+			t.Errorf("events are %v, want %s", got, what)
 		}
 	}
-	if err := run(w.another()); err != nil {
-		t.Fatal(err)
+	until := func(at time.Time) { w.clock.advance(at.Sub(w.clock.Now())) }
+
+	run()
+	until(granted.AddDate(2, 0, -31))
+	run()
+	until(granted.AddDate(2, 0, -28))
+	passes("ConsentExpiring")
+	until(granted.AddDate(2, 0, 0).Add(-time.Minute)) // it ends later today
+	run()
+	if n := w.happened(id, "ConsentExpired"); n != 0 {
+		t.Errorf("%d × ConsentExpired a minute before the end", n)
 	}
-	project()
-	if got := kinds(w.history(view.CustomerStream(id))); !slices.Equal(got, []string{"CustomerCreated", "ConsentGranted", "EmailVerificationRequested", "ConsentExpiring"}) {
-		t.Errorf("events are %v", got)
-	}
-	w.clock.advance(10 * 24 * time.Hour)
-	for range 2 {
-		if err := run(w.another()); err != nil {
-			t.Fatal(err)
+	until(granted.AddDate(2, 0, 0).Add(time.Minute))
+	passes("ConsentExpired")
+	w.clock.advance(3 * day)
+	run()
+	for eventType, n := range map[string]int{"ConsentExpiring": 1, "ConsentExpired": 1} {
+		if got := w.happened(id, eventType); got != n {
+			t.Errorf("%d × %s", got, eventType)
 		}
-		project()
-	}
-	if n := w.happened(id, "ConsentExpired"); n != 1 {
-		t.Errorf("%d × ConsentExpired", n)
-	}
-	if n := w.happened(id, "ConsentExpiring"); n != 1 {
-		t.Errorf("%d × ConsentExpiring", n)
 	}
 }

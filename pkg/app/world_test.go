@@ -408,16 +408,16 @@ func mortal(client meter.API, writes int) meter.API {
 	return interruptedAt(client, writes+1, nil, true)
 }
 
-// interrupted is a client of tables to which something happens before its n-th write: others do something meanwhile, or
-// it dies.
+// interrupted is a client of tables to which something happens before its n-th write: others do something meanwhile, that
+// write fails, or it dies.
 type interrupted struct {
 	meter.API
 	left      atomic.Int64
-	meanwhile func()
+	meanwhile func() error
 	dead      bool
 }
 
-func interruptedAt(client meter.API, n int, meanwhile func(), dead bool) meter.API {
+func interruptedAt(client meter.API, n int, meanwhile func() error, dead bool) meter.API {
 	i := &interrupted{API: client, meanwhile: meanwhile, dead: dead}
 	i.left.Store(int64(n))
 	return i
@@ -428,7 +428,7 @@ var errDied = errors.New("the process died")
 func (i *interrupted) write() error {
 	left := i.left.Add(-1)
 	if left == 0 && i.meanwhile != nil {
-		i.meanwhile()
+		return i.meanwhile()
 	}
 	if left <= 0 && i.dead {
 		return errDied

@@ -502,6 +502,23 @@ func TestB14_FoldIsComplete(t *testing.T) {
 	}
 }
 
+// TestStatesAreNotShared: two that go on from the same state do not see each other's events.
+func TestStatesAreNotShared(t *testing.T) {
+	for _, link := range []func(id string) any{
+		func(id string) any { return customer.VisitorLinked{VisitorID: id} },
+		func(id string) any { return customer.Aliased{PreviousID: id} },
+		func(id string) any { return customer.GroupJoined{GroupID: id} },
+		func(id string) any { return customer.AttributesUpdated{Attributes: map[string]any{id: true}} },
+	} {
+		begin := customer.Decider.Fold(link("1"), link("2"), link("3"))
+		a := customer.Evolve(begin, link("a"))
+		customer.Evolve(begin, link("b"))
+		if want := customer.Decider.Fold(link("1"), link("2"), link("3"), link("a")); !reflect.DeepEqual(a, want) {
+			t.Errorf("got %+v, want %+v", a, want)
+		}
+	}
+}
+
 func TestExists(t *testing.T) {
 	for status, want := range map[customer.Status]bool{
 		customer.StatusNone: false, customer.StatusPending: true, customer.StatusActive: true, customer.StatusDeactivated: true,

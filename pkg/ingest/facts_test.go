@@ -84,6 +84,18 @@ func TestFacts(t *testing.T) {
 	}
 }
 
+// TestCurrencies: what is no code is taken for what the specification assumes.
+func TestCurrencies(t *testing.T) {
+	for currency, want := range map[string]string{
+		`"TRY"`: "TRY", `"eur"`: "EUR", `"tl"`: "USD", `"lira"`: "USD", `"₺"`: "USD", `"T1L"`: "USD", `""`: "USD", `null`: "USD", `949`: "USD",
+	} {
+		got := facts(t, browser, "track", tracked("Product Viewed", `{"product_id":"p1","currency":`+currency+`}`))
+		if viewed, ok := got[0].(activity.ProductViewed); !ok || viewed.Currency != want {
+			t.Errorf("%s is %+v, want %s", currency, got[0], want)
+		}
+	}
+}
+
 func TestPagesAndScreens(t *testing.T) {
 	page := `{"anonymousId":"a1","name":"Home","category":"Shop","properties":{"url":"https://s.example/","title":"Shop","referrer":"https://r.example/","session_id":"s1","variant":"b"},
 		"context":{"ip":"203.0.113.7","userAgent":"curl","page":{"url":"https://other.example/"}}}`

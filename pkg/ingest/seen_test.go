@@ -89,6 +89,18 @@ func TestSeenIsEachMessageOnce(t *testing.T) {
 	}
 }
 
+// TestSeenIsNotShared: two that go on from the same state do not see each other's messages.
+func TestSeenIsNotShared(t *testing.T) {
+	var s ingest.Seen
+	for i := range 5 {
+		s = see(s, fingerprint(i), received)
+	}
+	a, b := see(s, fingerprint(100), received), see(s, fingerprint(200), received)
+	if !a.Has(fingerprint(100)) || a.Has(fingerprint(200)) || !b.Has(fingerprint(200)) || b.Has(fingerprint(100)) {
+		t.Error("what one saw the other has seen")
+	}
+}
+
 // TestSeenInAnyOrder: within the window, what is remembered does not depend on the order, and survives a snapshot.
 func TestSeenInAnyOrder(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

@@ -87,6 +87,13 @@ func (v *Views) rebuildStream(ctx context.Context, commits []eventstore.Commit) 
 		}
 		if _, erased := opened[len(opened)-1].Data.(customer.DataDeleted); erased {
 			lines = slices.DeleteFunc(lines, func(r Row) bool { return r.SK < auditPrefix || r.SK > auditPrefix+"~" })
+			old, err := v.Table.Keys(ctx, stream, timelinePrefix)
+			if err != nil {
+				return nil, 0, err
+			}
+			if err := v.Table.Delete(ctx, old...); err != nil {
+				return nil, 0, err
+			}
 			consents, preferences = true, true
 		}
 		lines = append(lines, row)
