@@ -19,9 +19,9 @@ type Settings struct {
 	WelcomeDelay                       time.Duration
 }
 
-// Environment reads the settings. What a function does not need is empty; required names what it does, and every
-// missing or wrong one is reported at once.
-func Environment(required ...string) (Settings, error) {
+// Environment reads the settings and reports everything wrong with them at once. What a function may not touch is not in
+// its environment, and stays empty.
+func Environment() (Settings, error) {
 	s := Settings{
 		EventsTable: os.Getenv("DEFTER_EVENTS_TABLE"), ViewsTable: os.Getenv("DEFTER_VIEWS_TABLE"), KeysTable: os.Getenv("DEFTER_KEYS_TABLE"),
 		Bus: os.Getenv("DEFTER_BUS"), EmailQueue: os.Getenv("DEFTER_EMAIL_QUEUE"), Journeys: os.Getenv("DEFTER_JOURNEYS"),
@@ -29,11 +29,6 @@ func Environment(required ...string) (Settings, error) {
 		EmailFrom: os.Getenv("DEFTER_EMAIL_FROM"), PublicURL: os.Getenv("DEFTER_PUBLIC_URL"),
 	}
 	var errs []error
-	for _, name := range required {
-		if os.Getenv(name) == "" {
-			errs = append(errs, fmt.Errorf("%s is not set", name))
-		}
-	}
 	s.WelcomeDelay = 24 * time.Hour
 	if raw := os.Getenv("DEFTER_WELCOME_DELAY"); raw != "" {
 		delay, err := time.ParseDuration(raw)

@@ -37,7 +37,7 @@ type PaymentSucceeded struct {
 // Cancelled: the order will not be fulfilled.
 type Cancelled struct {
 	OrderID string `json:"orderId" pii:"-" jsonschema:"maxLength=128"`
-	Reason  string `json:"reason,omitempty" pii:"-" jsonschema:"maxLength=200"`
+	Reason  string `json:"reason,omitempty" pii:"text" jsonschema:"maxLength=200"`
 }
 
 // RefundCompleted: money went back.
