@@ -183,7 +183,7 @@ func (g *generator) burst(ctx context.Context, span time.Duration, events int) (
 	return b, err
 }
 
-// together runs n workers and collects what they report.
+// together runs n workers and collects what they report. It returns the first error of any.
 func together(n int, work func(each func(float64)) error) ([]float64, error) {
 	var group sync.WaitGroup
 	values, errs := make([][]float64, n), make([]error, n)
@@ -195,7 +195,12 @@ func together(n int, work func(each func(float64)) error) ([]float64, error) {
 	for _, v := range values {
 		all = append(all, v...)
 	}
-	return all, errors.Join(errs...)
+	for _, err := range errs {
+		if err != nil {
+			return all, err
+		}
+	}
+	return all, nil
 }
 
 // putRate is how many items a second the clients put into a table, each on the condition that it is not there.

@@ -164,7 +164,7 @@ func TestIdempotencyKeysAreTheCallersOwn(t *testing.T) {
 	key := unique("key")
 	c := s.registers()
 	c.with("Idempotency-Key", key).patch(c.path(""), m{"firstName": "Ada"}).expect(200)
-	s.sdk().with("Idempotency-Key", key).post("/v1/track", m{"userId": c.id, "event": fmt.Sprint("Seen")}).expect(200)
+	s.sdk().with("Idempotency-Key", key).post("/v1/track", m{"userId": c.id, "event": "Seen"}).expect(200)
 	if n := c.happened("EventTracked"); n != 1 {
 		t.Errorf("%d events", n)
 	}
