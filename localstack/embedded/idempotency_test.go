@@ -1,7 +1,6 @@
 package embedded
 
 import (
-	"fmt"
 	"strings"
 	"testing"
 )
