@@ -4,6 +4,7 @@ package main
 import (
 	"defter/pkg/app"
 	"defter/pkg/cloud"
+	"defter/pkg/cloud/bus"
 )
 
-func main() { cloud.Run(app.PublishEvents, cloud.Bus) }
+func main() { cloud.Run(app.PublishEvents, bus.Part) }

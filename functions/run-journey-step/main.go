@@ -4,6 +4,7 @@ package main
 import (
 	"defter/pkg/app"
 	"defter/pkg/cloud"
+	"defter/pkg/cloud/emails"
 )
 
-func main() { cloud.Run(app.RunJourneyStep, cloud.Emails) }
+func main() { cloud.Run(app.RunJourneyStep, emails.Part) }

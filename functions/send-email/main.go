@@ -4,6 +4,7 @@ package main
 import (
 	"defter/pkg/app"
 	"defter/pkg/cloud"
+	"defter/pkg/cloud/ses"
 )
 
-func main() { cloud.Run(app.SendEmail, cloud.SES) }
+func main() { cloud.Run(app.SendEmail, ses.Part) }

@@ -4,6 +4,7 @@ package main
 import (
 	"defter/pkg/app"
 	"defter/pkg/cloud"
+	"defter/pkg/cloud/journeys"
 )
 
-func main() { cloud.Run(app.TriggerJourneys, cloud.Journeys) }
+func main() { cloud.Run(app.TriggerJourneys, journeys.Part) }

@@ -79,13 +79,23 @@ type System struct {
 	machine  *machine
 	bus      *bus
 	mailbox  mailbox
+	listener net.Listener
 	server   *http.Server
 	stop     context.CancelFunc
 	tasks    sync.WaitGroup
 }
 
 // Start starts the system and returns when it answers. Stop must be called afterwards.
-func Start(ctx context.Context, c Config) (s *System, err error) {
+func Start(ctx context.Context, c Config) (*System, error) {
+	s, err := assemble(ctx, c)
+	if err == nil {
+		s.run(ctx)
+	}
+	return s, err
+}
+
+// assemble makes a system with its engine running, in which nothing happens yet.
+func assemble(ctx context.Context, c Config) (s *System, err error) {
 	if err := os.MkdirAll(c.DataDir, 0o700); err != nil {
 		return nil, fmt.Errorf("data folder: %w", err)
 	}
@@ -95,28 +105,28 @@ func Start(ctx context.Context, c Config) (s *System, err error) {
 			err = errors.Join(err, s.Stop())
 		}
 	}()
-	listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", c.Port))
-	if err != nil {
+	if s.listener, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", c.Port)); err != nil {
 		return s, fmt.Errorf("port %d: %w", c.Port, err)
 	}
-	s.URL = fmt.Sprintf("http://localhost:%d", listener.Addr().(*net.TCPAddr).Port)
+	s.URL = fmt.Sprintf("http://localhost:%d", s.listener.Addr().(*net.TCPAddr).Port)
 	if s.engine, err = engine.Start(ctx, engine.Config{Dir: c.DataDir, Log: c.Log}); err != nil {
-		return s, errors.Join(err, listener.Close())
+		return s, err
 	}
 	s.connect()
 	if err := s.createTables(ctx); err != nil {
-		return s, errors.Join(err, listener.Close())
+		return s, err
 	}
 	if err := s.engine.IndexStreams(ctx); err != nil {
-		return s, errors.Join(err, listener.Close())
+		return s, err
 	}
-	if err := s.build(ctx); err != nil {
-		return s, errors.Join(err, listener.Close())
-	}
+	return s, s.build(ctx)
+}
+
+func (s *System) run(ctx context.Context) {
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	s.stop = stop
 	s.server = &http.Server{Handler: s.routes(), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, IdleTimeout: 2 * time.Minute}
-	s.tasks.Go(func() { _ = s.server.Serve(listener) }) // ends with the server's Shutdown
+	s.tasks.Go(func() { _ = s.server.Serve(s.listener) }) // ends with the server's Shutdown
 	for _, r := range s.readers {
 		s.tasks.Go(func() { r.run(running) })
 	}
@@ -126,7 +136,6 @@ func Start(ctx context.Context, c Config) (s *System, err error) {
 	s.tasks.Go(func() { s.machine.run(running) })
 	s.tasks.Go(func() { s.schedules(running) })
 	s.tasks.Go(func() { s.trim(running) })
-	return s, nil
 }
 
 // Died is closed when the engine ended by itself.
@@ -137,8 +146,11 @@ func (s *System) Stop() error {
 	ctx, cancel := context.WithTimeout(context.Background(), stopWithin)
 	defer cancel()
 	var errs []error
-	if s.server != nil {
+	switch {
+	case s.server != nil:
 		errs = append(errs, s.server.Shutdown(ctx))
+	case s.listener != nil:
+		errs = append(errs, s.listener.Close())
 	}
 	if s.stop != nil {
 		s.stop()

@@ -150,6 +150,7 @@ func TestSearchFindsWhatIsThere(t *testing.T) {
 // After an erasure, not one byte of what was personal is left on the disk: not in the engine's files or its log of
 // writes, not in the program's log, not in the mailbox.
 func TestErasedToTheLastByte(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	s := program(t, dir)
 	c := tell(s)
@@ -261,10 +262,9 @@ func (p *postponing) Send(ctx context.Context, mail app.Mail) (string, error) {
 }
 
 func TestErasedWithMailsUnderWay(t *testing.T) {
-	s := begin(t)
-	provider := &postponing{Provider: s.system.App.Email}
-	s.system.App.Email = provider
+	provider := new(postponing)
 	provider.busy.Store(true)
+	s := beginWith(t, func(s *System) { provider.Provider, s.App.Email = s.App.Email, provider })
 	c := s.consents()
 	eventually(t, "the mail is put off", func() bool { return provider.put.Load() > 0 })
 	c.expectErased()

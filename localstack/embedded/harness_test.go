@@ -78,19 +78,30 @@ type story struct {
 	system *System
 	url    string
 	header http.Header
+	place  func(*System)
 
 	process *exec.Cmd // instead of a system
 	ended   chan struct{}
 }
 
-// begin starts a system of the story's own. The test is skipped where the engine is not installed.
+// begin starts a system of the story's own, beside those of other stories: most of the time they wait. A test begins
+// once. It is skipped where the engine is not installed.
 func begin(t testing.TB, configure ...func(*Config)) *story {
 	t.Helper()
+	return beginWith(t, func(*System) {}, configure...)
+}
+
+// beginWith is begin with parts of the test's own, put in place before anything happens.
+func beginWith(t testing.TB, place func(*System), configure ...func(*Config)) *story {
+	t.Helper()
+	if t, ok := t.(*testing.T); ok {
+		t.Parallel()
+	}
 	config := Config{DataDir: t.TempDir()}
 	for _, c := range configure {
 		c(&config)
 	}
-	s := &story{TB: t, header: http.Header{"Authorization": {"Bearer " + APIKey}}}
+	s := &story{TB: t, header: http.Header{"Authorization": {"Bearer " + APIKey}}, place: place}
 	s.start(config)
 	t.Cleanup(func() {
 		if err := s.system.Stop(); err != nil {
@@ -102,13 +113,15 @@ func begin(t testing.TB, configure ...func(*Config)) *story {
 
 func (s *story) start(config Config) {
 	s.Helper()
-	system, err := Start(context.Background(), config)
+	system, err := assemble(context.Background(), config)
 	if errors.Is(err, engine.ErrNotInstalled) {
 		s.Skip("needs the DynamoDB engine: ", err)
 	}
 	if err != nil {
 		s.Fatalf("start: %v", err)
 	}
+	s.place(system)
+	system.run(context.Background())
 	s.system, s.url = system, system.URL
 }
 

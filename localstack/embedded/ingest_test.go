@@ -252,14 +252,15 @@ func TestInvalidMessageInABatch(t *testing.T) {
 
 // An accepted batch never fails for one message that turns out not to fit its event's schema.
 func TestUnfitFactInABatch(t *testing.T) {
-	s := begin(t)
-	strict := s.system.App.Log.Validate
-	s.system.App.Log.Validate = func(name string, schema int, data []byte) error {
-		if bytes.Contains(data, []byte("unfit")) {
-			return fault.New(fault.Invalid, "invalid-event", "%s does not fit its schema", name)
+	s := beginWith(t, func(s *System) {
+		strict := s.App.Log.Validate
+		s.App.Log.Validate = func(name string, schema int, data []byte) error {
+			if bytes.Contains(data, []byte("unfit")) {
+				return fault.New(fault.Invalid, "invalid-event", "%s does not fit its schema", name)
+			}
+			return strict(name, schema, data)
 		}
-		return strict(name, schema, data)
-	}
+	})
 	c := s.known("user")
 	var batch []m
 	var want []string

@@ -301,20 +301,22 @@ func TestB50_RecipientIsLookedUpWhenSent(t *testing.T) {
 
 func TestPreferencesAreAskedWhenSent(t *testing.T) {
 	for preference, reason := range map[string]string{`{"emailFrequency":"never"}`: "frequency-never", `{"emailEnabled":false}`: "channel-disabled"} {
-		s := begin(t)
-		before, during := s.registers(), s.consents()
-		before.expectMails("verification") // transactional: whatever is preferred
-		during.expectMails("welcome")
-		for _, c := range []customer{before, during} {
-			c.put(c.path("/preferences"), preference).expect(200)
-		}
-		before.post(before.path("/consents"), m{"purpose": "marketing", "channel": "email"}).expect(201)
-		before.expectMessages("email-verification sent", "welcome withheld "+reason)
-		before.post(before.path("/email-verification"), m{}).expect(200)
-		before.expectMails("verification", "verification")
-		s.advance("25h")
-		during.expectMails("welcome")
-		during.expectMessages("welcome sent", "welcome-tips withheld "+reason)
+		t.Run(reason, func(t *testing.T) {
+			s := begin(t)
+			before, during := s.registers(), s.consents()
+			before.expectMails("verification") // transactional: whatever is preferred
+			during.expectMails("welcome")
+			for _, c := range []customer{before, during} {
+				c.put(c.path("/preferences"), preference).expect(200)
+			}
+			before.post(before.path("/consents"), m{"purpose": "marketing", "channel": "email"}).expect(201)
+			before.expectMessages("email-verification sent", "welcome withheld "+reason)
+			before.post(before.path("/email-verification"), m{}).expect(200)
+			before.expectMails("verification", "verification")
+			s.advance("25h")
+			during.expectMails("welcome")
+			during.expectMessages("welcome sent", "welcome-tips withheld "+reason)
+		})
 	}
 }
 

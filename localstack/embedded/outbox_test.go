@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"defter/pkg/lambdaio"
@@ -33,25 +34,34 @@ func (s *story) parked(function string) map[string]string {
 	return payloads
 }
 
-// wrap puts a function of the test's before or behind one of the system's. The story must not have begun yet.
-func (s *story) wrap(function string, by func(lambdaio.Handler) lambdaio.Handler) {
-	s.Helper()
-	if s.system.handlers[function] == nil {
-		s.Fatalf("there is no function %s", function)
+// wrapped puts a function of the test's before or behind one of the system's.
+func wrapped(function string, by func(lambdaio.Handler) lambdaio.Handler) func(*System) {
+	return func(s *System) {
+		handler := by(s.handlers[function])
+		s.handlers[function] = handler
+		for _, r := range s.readers {
+			if r.function.Name == function {
+				r.handler = handler
+			}
+		}
+		if function == topology.RunStep {
+			s.machine.handler = handler
+		}
+		if function == "send-email" {
+			s.queues[0].handler = handler
+		}
 	}
-	s.system.handlers[function] = by(s.system.handlers[function])
 }
 
 func TestB49_OneReactionFailsAndTheOthersRun(t *testing.T) {
-	s := begin(t)
-	s.wrap("project-audit", func(inner lambdaio.Handler) lambdaio.Handler {
+	s := beginWith(t, wrapped("project-audit", func(inner lambdaio.Handler) lambdaio.Handler {
 		return lambdaio.HandlerFunc(func(ctx context.Context, payload []byte) ([]byte, error) {
 			if bytes.Contains(payload, []byte(`"ConsentGranted"`)) {
 				return nil, errors.New("this one does not work")
 			}
 			return inner.Invoke(ctx, payload)
 		})
-	})
+	}))
 	c := s.consents()
 	c.expectMails("welcome")
 	if got := s.pages("/v1/consents?purpose=marketing&channel=email", "customers"); len(got) != 1 {
@@ -77,26 +87,19 @@ func TestB49_OneReactionFailsAndTheOthersRun(t *testing.T) {
 
 // A reaction that fails for a while is called again, and nothing is parked.
 func TestReactionsAreCalledAgain(t *testing.T) {
-	s := begin(t)
-	for _, function := range []string{"trigger-journeys", "project-consent", "publish-events", "project-activity", "send-email", "run-journey-step"} {
-		failures := 1
-		s.wrap(function, func(inner lambdaio.Handler) lambdaio.Handler {
-			return lambdaio.HandlerFunc(func(ctx context.Context, payload []byte) ([]byte, error) {
-				if failures > 0 {
-					failures--
-					return nil, errors.New("not now")
-				}
-				return inner.Invoke(ctx, payload)
-			})
-		})
-	}
-	for _, q := range s.system.queues { // they hold their functions already
-		q.handler = s.system.handlers["send-email"]
-	}
-	s.system.machine.handler = s.system.handlers["run-journey-step"]
-	for _, r := range s.system.readers {
-		r.handler = s.system.handlers[r.function.Name]
-	}
+	s := beginWith(t, func(s *System) {
+		for _, function := range []string{"trigger-journeys", "project-consent", "publish-events", "project-activity", "send-email", topology.RunStep} {
+			var failed atomic.Bool
+			wrapped(function, func(inner lambdaio.Handler) lambdaio.Handler {
+				return lambdaio.HandlerFunc(func(ctx context.Context, payload []byte) ([]byte, error) {
+					if !failed.Swap(true) {
+						return nil, errors.New("not now")
+					}
+					return inner.Invoke(ctx, payload)
+				})
+			})(s)
+		}
+	})
 	c := s.consents()
 	eventually(t, "the mail", func() bool {
 		s.advance("3s") // the state machine waits before it tries again

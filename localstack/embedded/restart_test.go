@@ -19,6 +19,7 @@ import (
 
 // Killed under load, again and again: whatever was acknowledged is there, once, and in a gapless history.
 func TestKilledUnderLoad(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	const customers, senders, rounds = 4, 8, 3
 	var mu sync.Mutex
@@ -118,6 +119,7 @@ func TestKilledUnderLoad(t *testing.T) {
 }
 
 func TestB44_KilledDuringTheWait(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	s := program(t, dir)
 	c := s.consents()

@@ -65,6 +65,7 @@ func TestB35_RevokedIsRevokedAtOnce(t *testing.T) {
 
 // The run after a long pause works off what was due meanwhile, and one that fails is made up for.
 func TestExpiringAfterAPause(t *testing.T) {
+	t.Parallel()
 	const day = 24 * time.Hour
 	w := begin(t)
 	id := w.register(`{"email":"ada@mail.example","marketingConsent":true,"termsAccepted":true}`)

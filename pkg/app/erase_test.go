@@ -26,6 +26,7 @@ func failing(n int) func() error {
 
 // An erasure that is interrupted anywhere is asked for again, and goes on to the same end.
 func TestInterruptedErasure(t *testing.T) {
+	t.Parallel()
 	for _, header := range []map[string]string{withKey, keyed} {
 		for n := 1; n <= 2; n++ {
 			w := begin(t)
@@ -45,6 +46,7 @@ func TestInterruptedErasure(t *testing.T) {
 
 // So it is when the process dies between any two of its writes.
 func TestErasureThatDies(t *testing.T) {
+	t.Parallel()
 	w := begin(t)
 	writes := 0
 	for n := 1; ; n++ {

@@ -266,6 +266,7 @@ func expectFold[S any](w *world, d *view.Document[S], stream string) {
 // Delivered in whatever order, twice or with gaps, alone or in batches: the same rows, to the byte, as when every event
 // came once and in order. And whenever one looks, a row is the fold of the events up to its version.
 func TestProjectionsDoNotDependOnDelivery(t *testing.T) {
+	t.Parallel()
 	client := dynamotest.Client(t)
 	rapid.Check(t, func(rt *rapid.T) {
 		w := begin(t)
@@ -348,6 +349,7 @@ func upTo(n int) []int {
 
 // A rebuild beside live traffic ends with the rows that the traffic alone would have made.
 func TestRebuildBesideLiveTraffic(t *testing.T) {
+	t.Parallel()
 	w := begin(t)
 	var ids []string
 	for i := range 6 {
@@ -417,6 +419,7 @@ func TestRebuildBesideLiveTraffic(t *testing.T) {
 
 // Between any two writes of a removal, an event is projected. Whatever the moment, nothing is lost and nothing left over.
 func TestEventBetweenTheStepsOfARebuild(t *testing.T) {
+	t.Parallel()
 	for _, grantLast := range []bool{true, false} {
 		for n := 1; ; n++ {
 			w := begin(t)

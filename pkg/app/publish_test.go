@@ -92,6 +92,7 @@ func TestB02_NothingIsLostWhenTheBusFails(t *testing.T) {
 		"everything fails for good": func(w *world) { w.bus.fail = func(int) error { return errors.New("down") } },
 	} {
 		t.Run(what, func(t *testing.T) {
+			t.Parallel()
 			w := begin(t)
 			commits := w.history25()
 			spoil(w)

@@ -30,8 +30,8 @@ func deposit(stream string, events int, memo string, folds ...eventstore.AnyFold
 		Stream: stream, Folds: folds, Meta: eventstore.Meta{CausationID: newID(), Actor: "source:ios-app", Source: "sdk"},
 		Decide: func(*eventstore.Head) (eventstore.Decision, error) {
 			d := eventstore.Decision{}
-			for range events {
-				d.Events = append(d.Events, eventstore.New{Data: Deposited{Amount: 1, Memo: memo}, Message: long(22)})
+			for i := range events {
+				d.Events = append(d.Events, eventstore.New{Data: Deposited{Amount: 1, Memo: long(len(memo), i)}, Message: long(22, i)})
 			}
 			return d, nil
 		},

@@ -306,6 +306,9 @@ func (l *Log) commit(ctx context.Context, c Command, head *Head, news []New) (Co
 		if err != nil {
 			return Commit{}, nil, fmt.Errorf("encode private fields: %w", err)
 		}
+		if plaintext, err = pack(plaintext); err != nil {
+			return Commit{}, nil, err
+		}
 		if commit.Sealed, err = l.Vault.Seal(ctx, c.Stream, commitPlace(commit), plaintext); err != nil {
 			return Commit{}, nil, sealingError(err)
 		}
@@ -333,6 +336,9 @@ func (l *Log) Open(ctx context.Context, c Commit) ([]Event, error) {
 		case err != nil:
 			return nil, fmt.Errorf("open version %d of %s: %w", c.First, kindOf(c.Stream), err)
 		default:
+			if plaintext, err = unpack(plaintext); err != nil {
+				return nil, fmt.Errorf("open version %d of %s: %w", c.First, kindOf(c.Stream), err)
+			}
 			if err := json.Unmarshal(plaintext, &private); err != nil || len(private) != len(c.Events) {
 				return nil, fmt.Errorf("version %d of %s: private fields do not fit its events: %w", c.First, kindOf(c.Stream), ErrCorrupt)
 			}

@@ -384,7 +384,7 @@ func TestHandleRefuses(t *testing.T) {
 	}
 	for name, data := range map[string][]any{
 		"too many events": slices.Repeat([]any{Withdrawn{}}, eventstore.MaxCommitEvents+1),
-		"too many bytes":  {Deposited{Memo: long(eventstore.MaxCommitBytes)}},
+		"too many bytes":  {Deposited{Memo: long(2 * eventstore.MaxCommitBytes)}},
 	} {
 		if err := handle(data...); fault.KindOf(err) != fault.Invalid || fault.SlugOf(err) != "too-large" {
 			t.Errorf("%s: %v", name, err)

@@ -8,7 +8,6 @@ import (
 	"hash/fnv"
 	"iter"
 	"os"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -316,4 +315,18 @@ var lastID atomic.Int64
 // newID makes ids shaped like UUIDv7, the last 12 bits of which are not zero.
 func newID() string { return fmt.Sprintf("0195f4d1-0000-7000-8000-%09xabc", lastID.Add(1)) }
 
-func long(bytes int) string { return strings.Repeat("m", bytes) }
+// long is a text of that many bytes that cannot be compressed, always the same.
+func long(bytes int, seed ...int) string {
+	const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+	text, state := make([]byte, bytes), uint64(bytes)+1
+	for _, n := range seed {
+		state = state*1_000_003 + uint64(n)
+	}
+	for i := range text {
+		state ^= state << 13
+		state ^= state >> 7
+		state ^= state << 17
+		text[i] = letters[state&63]
+	}
+	return string(text)
+}

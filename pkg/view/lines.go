@@ -3,6 +3,7 @@ package view
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -29,18 +30,44 @@ func lineOf(e eventstore.Event) Line {
 	return Line{e.Version, e.ID, e.Type, e.OccurredAt, e.RecordedAt, e.Source}
 }
 
+// commitLines is how one commit's lines rest: what they share is said once, because every kilobyte is billed.
+type commitLines struct {
+	ID         string   `json:"i"` // of the first event
+	RecordedAt int64    `json:"r"` // Unix milliseconds
+	Source     string   `json:"s,omitempty"`
+	Types      []string `json:"t"`
+	Occurred   []int64  `json:"o"` // milliseconds before RecordedAt, negative for after
+}
+
 // timelineRow is the row of one commit's events.
 func timelineRow(stream string, events []eventstore.Event) (Row, error) {
-	lines := make([]Line, len(events))
-	for i, e := range events {
-		lines[i] = lineOf(e)
+	first := events[0]
+	c := commitLines{ID: first.ID, RecordedAt: first.RecordedAt.UnixMilli(), Source: first.Source}
+	for _, e := range events {
+		c.Types = append(c.Types, e.Type)
+		c.Occurred = append(c.Occurred, e.RecordedAt.UnixMilli()-e.OccurredAt.UnixMilli())
 	}
-	data, err := json.Marshal(lines)
+	data, err := json.Marshal(c)
 	if err != nil {
 		return Row{}, fmt.Errorf("encode timeline: %w", err)
 	}
-	first := events[0].Version
-	return Row{PK: stream, SK: fmt.Sprintf("%s%012d", timelinePrefix, first), Version: first, Data: data}, nil
+	return Row{PK: stream, SK: fmt.Sprintf("%s%012d", timelinePrefix, first.Version), Version: first.Version, Data: data}, nil
+}
+
+// linesOf reads a row's lines, in order.
+func linesOf(row Row) ([]Line, error) {
+	var c commitLines
+	if err := json.Unmarshal(row.Data, &c); err != nil || len(c.Types) != len(c.Occurred) {
+		return nil, fmt.Errorf("decode timeline: %w", errors.Join(err, eventstore.ErrCorrupt))
+	}
+	lines := make([]Line, len(c.Types))
+	commit := eventstore.Commit{ID: c.ID}
+	for i, t := range c.Types {
+		lines[i] = Line{
+			row.Version + int64(i), commit.EventID(i), t, time.UnixMilli(c.RecordedAt - c.Occurred[i]).UTC(), time.UnixMilli(c.RecordedAt).UTC(), c.Source,
+		}
+	}
+	return lines, nil
 }
 
 // Timeline returns lines newest first.
@@ -51,9 +78,9 @@ func (v *Views) Timeline(ctx context.Context, stream, cursor string, limit int) 
 	}
 	lines = []Line{}
 	for _, row := range rows {
-		var some []Line
-		if err := json.Unmarshal(row.Data, &some); err != nil {
-			return nil, "", fmt.Errorf("decode timeline: %w", err)
+		some, err := linesOf(row)
+		if err != nil {
+			return nil, "", err
 		}
 		for i := len(some) - 1; i >= 0; i-- {
 			lines = append(lines, some[i])

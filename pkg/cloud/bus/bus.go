@@ -1,20 +1,22 @@
-package cloud
+// Package bus lets a function publish on EventBridge. Each client has a package of its own, so that a function starts
+// with those it uses and no other.
+package bus
 
 import (
 	"context"
 	"fmt"
 
 	"defter/pkg/app"
+	"defter/pkg/cloud"
 	"defter/pkg/topology"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
-	ebtypes "github.com/aws/aws-sdk-go-v2/service/eventbridge/types"
-	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/eventbridge/types"
 )
 
-// Bus lets the function publish on EventBridge.
-func Bus(a *app.App, c aws.Config, s Settings) {
+// Part lets the function publish on EventBridge.
+func Part(a *app.App, c aws.Config, s cloud.Settings) {
 	a.Bus = bus{eventbridge.NewFromConfig(c), s.Bus}
 }
 
@@ -26,7 +28,7 @@ type bus struct {
 func (b bus) Publish(ctx context.Context, entries []app.Entry) (failed []int, err error) {
 	in := &eventbridge.PutEventsInput{}
 	for _, e := range entries {
-		in.Entries = append(in.Entries, ebtypes.PutEventsRequestEntry{
+		in.Entries = append(in.Entries, types.PutEventsRequestEntry{
 			EventBusName: &b.name, Source: aws.String(topology.BusSource), DetailType: &e.Type, Detail: aws.String(string(e.Detail)), Time: &e.At,
 		})
 	}
@@ -40,19 +42,4 @@ func (b bus) Publish(ctx context.Context, entries []app.Entry) (failed []int, er
 		}
 	}
 	return failed, nil
-}
-
-// Emails lets the function queue emails.
-func Emails(a *app.App, c aws.Config, s Settings) {
-	a.Emails = queue{sqs.NewFromConfig(c), s.EmailQueue}
-}
-
-type queue struct {
-	client *sqs.Client
-	url    string
-}
-
-func (q queue) Send(ctx context.Context, body []byte) error {
-	_, err := q.client.SendMessage(ctx, &sqs.SendMessageInput{QueueUrl: &q.url, MessageBody: aws.String(string(body))})
-	return err
 }

@@ -1,10 +1,12 @@
-package cloud
+// Package ses lets a function send email through SES.
+package ses
 
 import (
 	"context"
 	"errors"
 
 	"defter/pkg/app"
+	"defter/pkg/cloud"
 	"defter/pkg/fault"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -13,15 +15,15 @@ import (
 	"github.com/aws/smithy-go"
 )
 
-// SES lets the function send email. The client does not retry by itself: SES knows no idempotency keys, so a second try
+// Part lets the function send email. The client does not retry by itself: SES knows no idempotency keys, so a second try
 // after a lost answer could be a second mail.
-func SES(a *app.App, c aws.Config, _ Settings) {
-	a.Email = ses{sesv2.NewFromConfig(c, func(o *sesv2.Options) { o.RetryMaxAttempts = 1 })}
+func Part(a *app.App, c aws.Config, _ cloud.Settings) {
+	a.Email = provider{sesv2.NewFromConfig(c, func(o *sesv2.Options) { o.RetryMaxAttempts = 1 })}
 }
 
-type ses struct{ client *sesv2.Client }
+type provider struct{ client *sesv2.Client }
 
-func (s ses) Send(ctx context.Context, m app.Mail) (string, error) {
+func (s provider) Send(ctx context.Context, m app.Mail) (string, error) {
 	utf8 := aws.String("UTF-8")
 	out, err := s.client.SendEmail(ctx, &sesv2.SendEmailInput{
 		FromEmailAddress: &m.From, Destination: &types.Destination{ToAddresses: []string{m.To}},
@@ -46,17 +48,6 @@ func (s ses) Send(ctx context.Context, m app.Mail) (string, error) {
 	return "", err
 }
 
-func (ses) Idempotent() bool { return false }
+func (provider) Idempotent() bool { return false }
 
-func (ses) Forget(context.Context, string) error { return nil }
-
-// nowhere is the provider of functions that send no email.
-type nowhere struct{}
-
-func (nowhere) Send(context.Context, app.Mail) (string, error) {
-	return "", fault.New(fault.Internal, "no-provider", "this function sends no email")
-}
-
-func (nowhere) Idempotent() bool { return false }
-
-func (nowhere) Forget(context.Context, string) error { return nil }
+func (provider) Forget(context.Context, string) error { return nil }

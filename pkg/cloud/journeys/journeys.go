@@ -1,18 +1,20 @@
-package cloud
+// Package journeys lets a function start runs of journeys in Step Functions.
+package journeys
 
 import (
 	"context"
 	"errors"
 
 	"defter/pkg/app"
+	"defter/pkg/cloud"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
 )
 
-// Journeys lets the function start runs of journeys.
-func Journeys(a *app.App, c aws.Config, s Settings) {
+// Part lets the function start runs of journeys.
+func Part(a *app.App, c aws.Config, s cloud.Settings) {
 	a.Journeys = machine{sfn.NewFromConfig(c), s.Journeys}
 }
 
