@@ -59,7 +59,7 @@ func (b *bench) dollars(ctx context.Context) (err error) {
 	b.info("million-events/storage", million*eventSize/1e9*(p.of("tableStorage", 1)+p.of("tableRecovery", 1)), "$ a month kept, extra")
 	b.note("Batches of %d, one customer each, Zipf (%.2f) over %d customers, one batch in %d the first of its customer, over a day.", batchSize, skew, population, newCustomers)
 	b.note("1 in %d events triggers a reaction: a bus rule calls a function that reads the customer's record and appends one event,", triggerShare)
-	b.note("which is published and projected like any other. %d warm instances a function, %d heads each; stream readers get %d commit a call.", instances, headsInMemory, commitsPerBatch)
+	b.note("which is published and projected like any other. %d warm instances a function; stream readers get %d commit a call.", instances, commitsPerBatch)
 	b.note("Lambda time is stated, not measured: %d ms a DynamoDB request, %d ms any other, %d ms of its own, at the topology's memory.", tableMs, serviceMs, handlerMs)
 	naive := b.naive(p, eventSize)
 	b.info("naive-design/all-in", naive, "$ per 1 M events")

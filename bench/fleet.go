@@ -30,7 +30,6 @@ import (
 // What a deployment is assumed to be like. The program's own requests are counted, these are not.
 const (
 	instances       = 4                                // warm instances of each function, called in turn; each has its own memory
-	headsInMemory   = 500                              // of each, as pkg/cloud has it
 	eventsPerDay    = 1_000_000                        // sets the clock's pace, and with it what memory has forgotten: a key is kept for a minute
 	commitsPerBatch = 1                                // of a stream, in one call of a reader: at this rate the next commit is not there yet
 	tableMs         = 5                                // a request to DynamoDB, one after the other although some are made side by side
@@ -91,7 +90,7 @@ func newFleet(bed *bed, at time.Time) *fleet {
 		fn := &lambda{row: row}
 		f.functions[row.Name] = fn
 		for range instances {
-			a := bed.instance(client, counted{bed.master, &f.used}, f.clock.now, headsInMemory)
+			a := bed.instance(client, counted{bed.master, &f.used}, f.clock.now, 0) // like pkg/cloud, without cached heads
 			a.Bus, a.Emails, a.Journeys = busOf{f, fn}, queueOf{f, fn}, machineOf{f, fn}
 			fn.instances = append(fn.instances, handler(a))
 		}

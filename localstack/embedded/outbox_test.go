@@ -156,6 +156,9 @@ func TestPoisonRecordStopsItsCustomerAlone(t *testing.T) {
 					t.Errorf("another's profile is %+v %v", row, err)
 				}
 			}
+			if parked := s.itemsWith(localTable, "DLQ#"); len(parked) > 0 { // it is passed by at once, not after retries
+				t.Errorf("parked: %v", parked)
+			}
 			if a := poisoned.patch(poisoned.path(""), m{"firstName": "Augusta"}); a.status < 500 {
 				t.Errorf("a decision on a record that cannot be read: %d %s", a.status, a.body)
 			}

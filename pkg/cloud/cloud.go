@@ -25,9 +25,6 @@ import (
 	"github.com/google/uuid"
 )
 
-// cachedHeads is how many streams a warm function remembers.
-const cachedHeads = 500
-
 // Part adds to an app what some functions need.
 type Part func(a *app.App, c aws.Config, s Settings)
 
@@ -57,7 +54,8 @@ func New(c aws.Config, s Settings, parts ...Part) *app.App {
 	keyring := privacy.NewKeyring(client, s.KeysTable, privacy.KMS{Client: kms.NewFromConfig(c), KeyID: s.MasterKey}, now)
 	log := &eventstore.Log{
 		Store: dynamo.New(client, s.EventsTable, now), Catalog: catalog.New(), Vault: keyring, Now: now, NewID: NewID,
-		Validate: events.Validate, Cache: eventstore.NewCache(cachedHeads),
+		// No heads are cached: another instance has mostly appended meanwhile, and a refused append is billed (ADR 3).
+		Validate: events.Validate,
 	}
 	a := &app.App{
 		Log: log, Views: &view.Views{Table: view.Table{Client: client, Name: s.ViewsTable}, Log: log}, Keyring: keyring,
