@@ -162,7 +162,7 @@ func (a *App) erase(ctx context.Context, id string, s customer.State, streams []
 		}
 		done = append(done, Erased{"lookup by email", "removed", 1})
 	}
-	lookups, err := a.Views.RemoveConsentLookups(ctx, stream)
+	lookups, err := a.Views.RemoveConsents(ctx, stream)
 	if err != nil {
 		return nil, err
 	}
@@ -175,7 +175,7 @@ func (a *App) erase(ctx context.Context, id string, s customer.State, streams []
 		}
 		kept := keys[:0]
 		for _, k := range keys {
-			if !strings.HasPrefix(k[1], "AUDIT#") { // the trail holds nothing personal
+			if k[1] != view.Consents.Name && !strings.HasPrefix(k[1], "AUDIT#") { // the trail holds nothing personal
 				kept = append(kept, k)
 			}
 		}

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"defter/pkg/eventstore"
+	"defter/pkg/eventstore/storetest/dynamotest"
 	"defter/pkg/view"
 )
 
@@ -44,7 +45,7 @@ func TestInterruptedErasure(t *testing.T) {
 	}
 }
 
-// So it is when the process dies between any two of its writes.
+// So it is when the process dies between any two of its calls of the tables.
 func TestErasureThatDies(t *testing.T) {
 	t.Parallel()
 	w := begin(t)
@@ -149,4 +150,44 @@ func TestErasedTwiceAtOnce(t *testing.T) {
 		}
 	}
 	w.expectErased(id, done)
+}
+
+// Between any two calls of an erasure, what happened before is projected. In the end nothing is left of it.
+func TestProjectionsBesideAnErasure(t *testing.T) {
+	t.Parallel()
+	for n := 1; ; n++ {
+		w := begin(t)
+		id := w.register(`{"email":"ada@mail.example","marketingConsent":true,"termsAccepted":true}`)
+		happened := false
+		deliver := func() error {
+			happened = true
+			late := w.another()
+			for _, c := range late.deliveries(late.commits(), func(n int, _ func(int) bool) []int { return upTo(n) }, func(int) int { return 9 }) {
+				if err := c.deliver(); err != nil {
+					return err
+				}
+			}
+			return nil
+		}
+		w.process(interruptedAt(w.client, n, deliver, false)).erase(id, withKey).expect(200)
+		if !happened {
+			break // there are no more
+		}
+		if err := deliver(); err != nil {
+			t.Fatal(err)
+		}
+		got := w.rows()
+		fresh := *w
+		fresh.tables[1] = dynamotest.Table(t, dynamotest.Client(t))
+		inPeace := fresh.another()
+		if _, err := inPeace.Views.Rebuild(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		inPeace.expectRows(got, fmt.Sprint("with projections before call ", n, " and rebuilt"))
+		for key := range got {
+			if strings.HasPrefix(key, "CONSENTED#") || strings.HasPrefix(key, "DUE#") {
+				t.Errorf("left: %s", key)
+			}
+		}
+	}
 }

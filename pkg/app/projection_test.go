@@ -417,7 +417,7 @@ func TestRebuildBesideLiveTraffic(t *testing.T) {
 	last.expectRows(got, "rebuilt in peace")
 }
 
-// Between any two writes of a removal, an event is projected. Whatever the moment, nothing is lost and nothing left over.
+// Between any two calls of a rebuild, an event is projected. Whatever the moment, nothing is lost and nothing left over.
 func TestEventBetweenTheStepsOfARebuild(t *testing.T) {
 	t.Parallel()
 	for _, grantLast := range []bool{true, false} {
@@ -470,7 +470,7 @@ func TestEventBetweenTheStepsOfARebuild(t *testing.T) {
 			if _, err := inPeace.Views.Rebuild(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			w.expectRows(inPeace.rows(), fmt.Sprint("with an event before write ", n))
+			w.expectRows(inPeace.rows(), fmt.Sprint("with an event before call ", n))
 		}
 	}
 }

@@ -403,13 +403,13 @@ func slugOf(err error) string {
 	return fault.SlugOf(err)
 }
 
-// mortal is a client of tables that dies after so many writes.
-func mortal(client meter.API, writes int) meter.API {
-	return interruptedAt(client, writes+1, nil, true)
+// mortal is a client of tables that dies after so many calls.
+func mortal(client meter.API, calls int) meter.API {
+	return interruptedAt(client, calls+1, nil, true)
 }
 
-// interrupted is a client of tables to which something happens before its n-th write: others do something meanwhile, that
-// write fails, or it dies.
+// interrupted is a client of tables to which something happens before its n-th call: others do something meanwhile, that
+// call fails, or it dies.
 type interrupted struct {
 	meter.API
 	left      atomic.Int64
@@ -425,7 +425,7 @@ func interruptedAt(client meter.API, n int, meanwhile func() error, dead bool) m
 
 var errDied = errors.New("the process died")
 
-func (i *interrupted) write() error {
+func (i *interrupted) call() error {
 	left := i.left.Add(-1)
 	if left == 0 && i.meanwhile != nil {
 		return i.meanwhile()
@@ -436,30 +436,37 @@ func (i *interrupted) write() error {
 	return nil
 }
 
-func (i *interrupted) PutItem(ctx context.Context, in *dynamodb.PutItemInput, o ...func(*dynamodb.Options)) (*dynamodb.PutItemOutput, error) {
-	if err := i.write(); err != nil {
+func interrupt[In, Out any](i *interrupted, ctx context.Context, in In, call func(context.Context, In, ...func(*dynamodb.Options)) (*Out, error)) (*Out, error) {
+	if err := i.call(); err != nil {
 		return nil, err
 	}
-	return i.API.PutItem(ctx, in, o...)
+	return call(ctx, in)
 }
 
-func (i *interrupted) DeleteItem(ctx context.Context, in *dynamodb.DeleteItemInput, o ...func(*dynamodb.Options)) (*dynamodb.DeleteItemOutput, error) {
-	if err := i.write(); err != nil {
-		return nil, err
-	}
-	return i.API.DeleteItem(ctx, in, o...)
+func (i *interrupted) GetItem(ctx context.Context, in *dynamodb.GetItemInput, _ ...func(*dynamodb.Options)) (*dynamodb.GetItemOutput, error) {
+	return interrupt(i, ctx, in, i.API.GetItem)
 }
 
-func (i *interrupted) BatchWriteItem(ctx context.Context, in *dynamodb.BatchWriteItemInput, o ...func(*dynamodb.Options)) (*dynamodb.BatchWriteItemOutput, error) {
-	if err := i.write(); err != nil {
-		return nil, err
-	}
-	return i.API.BatchWriteItem(ctx, in, o...)
+func (i *interrupted) BatchGetItem(ctx context.Context, in *dynamodb.BatchGetItemInput, _ ...func(*dynamodb.Options)) (*dynamodb.BatchGetItemOutput, error) {
+	return interrupt(i, ctx, in, i.API.BatchGetItem)
 }
 
-func (i *interrupted) TransactWriteItems(ctx context.Context, in *dynamodb.TransactWriteItemsInput, o ...func(*dynamodb.Options)) (*dynamodb.TransactWriteItemsOutput, error) {
-	if err := i.write(); err != nil {
-		return nil, err
-	}
-	return i.API.TransactWriteItems(ctx, in, o...)
+func (i *interrupted) Query(ctx context.Context, in *dynamodb.QueryInput, _ ...func(*dynamodb.Options)) (*dynamodb.QueryOutput, error) {
+	return interrupt(i, ctx, in, i.API.Query)
+}
+
+func (i *interrupted) PutItem(ctx context.Context, in *dynamodb.PutItemInput, _ ...func(*dynamodb.Options)) (*dynamodb.PutItemOutput, error) {
+	return interrupt(i, ctx, in, i.API.PutItem)
+}
+
+func (i *interrupted) DeleteItem(ctx context.Context, in *dynamodb.DeleteItemInput, _ ...func(*dynamodb.Options)) (*dynamodb.DeleteItemOutput, error) {
+	return interrupt(i, ctx, in, i.API.DeleteItem)
+}
+
+func (i *interrupted) BatchWriteItem(ctx context.Context, in *dynamodb.BatchWriteItemInput, _ ...func(*dynamodb.Options)) (*dynamodb.BatchWriteItemOutput, error) {
+	return interrupt(i, ctx, in, i.API.BatchWriteItem)
+}
+
+func (i *interrupted) TransactWriteItems(ctx context.Context, in *dynamodb.TransactWriteItemsInput, _ ...func(*dynamodb.Options)) (*dynamodb.TransactWriteItemsOutput, error) {
+	return interrupt(i, ctx, in, i.API.TransactWriteItems)
 }

@@ -133,7 +133,7 @@ var (
 	writeKey     = Access{WriteKeySecret, []string{"secretsmanager:GetSecretValue"}}
 
 	command = []Access{appendEvents, readViews, makeKeys, wrap, apiKey}
-	query   = []Access{readEvents, readViews, readKeys, unwrap, apiKey}
+	query   = []Access{readEvents, readViews, makeKeys, wrap, apiKey} // the first query of all makes the secret of the lookups
 	project = []Access{readEvents, writeViews, readKeys, unwrap}
 )
 

@@ -142,15 +142,12 @@ var Preferences = &Document[preference.State]{Name: "PREFERENCES", Evolve: func(
 	return preference.Evolve(s, e.Data, preference.Stamp{At: e.OccurredAt, EventID: e.ID})
 }}
 
-// RemoveConsentLookups removes the rows derived from a stream's consents, and returns how many.
-func (v *Views) RemoveConsentLookups(ctx context.Context, stream string) (int, error) {
-	state, _, err := Consents.Load(ctx, v, stream)
-	if err != nil {
+// RemoveConsents removes a stream's consents in one step with the rows derived from them, and returns how many those are.
+// A projection under way may make them again; it finds all of them then, and removes them when it comes to the erasure.
+func (v *Views) RemoveConsents(ctx context.Context, stream string) (int, error) {
+	row, ok, err := v.Table.Get(ctx, stream, Consents.Name)
+	if err != nil || !ok {
 		return 0, err
 	}
-	var keys [][2]string
-	for _, row := range consentLookups(stream, state) {
-		keys = append(keys, [2]string{row.PK, row.SK})
-	}
-	return len(keys), v.Table.Delete(ctx, keys...)
+	return Consents.remove(ctx, v, row)
 }

@@ -165,26 +165,26 @@ func (d *Document[S]) derived(ctx context.Context, v *Views, row Row) (keys [][2
 	return keys, nil
 }
 
-// remove removes a row, as it was read or as it is by now, with the rows derived from it.
-func (d *Document[S]) remove(ctx context.Context, v *Views, row Row) error {
+// remove removes a row, as it was read or as it is by now, with the rows derived from it, and returns how many those are.
+func (d *Document[S]) remove(ctx context.Context, v *Views, row Row) (int, error) {
 	for attempt := 1; ; attempt++ {
 		derived, err := d.derived(ctx, v, row)
 		if err != nil {
-			return err
+			return 0, err
 		}
 		removed, err := v.Table.Remove(ctx, row, derived)
 		if err != nil || removed {
-			return err
+			return len(derived), err
 		}
 		if attempt == maxAttempts {
-			return fault.New(fault.Busy, "view-contended", "%s was overtaken %d times", d.Name, attempt)
+			return 0, fault.New(fault.Busy, "view-contended", "%s was overtaken %d times", d.Name, attempt)
 		}
 		if err := pause(ctx, attempt); err != nil {
-			return err
+			return 0, err
 		}
 		ok := false
 		if row, ok, err = v.Table.Get(ctx, row.PK, row.SK); err != nil || !ok {
-			return err
+			return 0, err
 		}
 	}
 }

@@ -165,7 +165,7 @@ func (v *Views) Remove(ctx context.Context, rows []Row) error {
 		return err
 	}
 	for _, row := range consents {
-		if err := Consents.remove(ctx, v, row); err != nil {
+		if _, err := Consents.remove(ctx, v, row); err != nil {
 			return err
 		}
 	}
