@@ -212,15 +212,21 @@ func TestOneOrderCountsOnce(t *testing.T) {
 	}) {
 		a.expect(200)
 	}
+	cancelled := func(id string) m { return track(c.id, "Order Cancelled", m{"order_id": id}) }
+	refunded := func(id, refund string) m {
+		return track(c.id, "Order Refunded", m{"order_id": id, "refund_id": refund, "total": 1, "currency": "EUR"})
+	}
+	s.sends(cancelled("o-4"), cancelled("o-4"), refunded("o-4", "r-1"), refunded("o-4", "r-1"))
+	s.sends(cancelled("o-4"), refunded("o-4", "r-1"), refunded("o-4", "r-2"), track(c.id, "Left", nil))
 	s.advance("240h")
-	s.sends(order("o-1"))
+	s.sends(order("o-1"), cancelled("o-4"), refunded("o-4", "r-2"))
 	if n := c.happened("OrderPlaced"); n != 4 {
 		t.Errorf("%d orders are placed, want 4", n)
 	}
-	if got := c.tracked(); !slices.Equal(got, []string{"Left"}) {
+	if got := c.tracked(); !slices.Equal(got, []string{"Left", "Left"}) {
 		t.Errorf("tracked: %v", got)
 	}
-	c.shown().has("orders", 4, "lifetimeValue.0.amountMinor", 4000)
+	c.shown().has("orders", 3, "lifetimeValue.0.amountMinor", 3800)
 }
 
 func TestInvalidMessageInABatch(t *testing.T) {

@@ -264,10 +264,10 @@ func (a *App) takeAll(ctx context.Context, c *Call, source ingest.Source, stream
 		_, _, err := a.Log.Handle(ctx, command)
 		taken, ok := errors.AsType[*eventstore.TakenError](err)
 		switch {
-		case ok && strings.HasPrefix(taken.Key, orderClaim):
-			known[taken.Key] = true
-		case ok:
+		case emailTaken(err):
 			emailsTaken[taken.Key] = true
+		case ok:
+			known[taken.Key] = true
 		case fault.SlugOf(err) == "customer-erased":
 			return nil // suppressed: accepted and not stored
 		case err != nil && fault.KindOf(err) == fault.Conflict:
@@ -278,8 +278,6 @@ func (a *App) takeAll(ctx context.Context, c *Call, source ingest.Source, stream
 	}
 	return fault.New(fault.Busy, "busy", "try again")
 }
-
-const orderClaim = "UNIQUE#order#"
 
 // decideIntake turns messages into events on a stream as it stands. It may be called again on a newer one.
 func (a *App) decideIntake(ctx context.Context, stream string, source ingest.Source, s record.State, seen ingest.Seen, messages []incoming, known, emailsTaken map[string]bool) (eventstore.Decision, error) {
@@ -298,8 +296,8 @@ func (a *App) decideIntake(ctx context.Context, stream string, source ingest.Sou
 		if err != nil {
 			return d, err
 		}
-		if claim := orderPlaced(data); known[claim] || slices.ContainsFunc(d.Claims, holds(claim)) {
-			continue // the order is stored already, by another message
+		if claim := counted(data); known[claim] || slices.ContainsFunc(d.Claims, holds(claim)) {
+			continue // it is stored already, by another message
 		} else if claim != "" {
 			d.Claims = append(d.Claims, eventstore.Claim{Key: claim, Owner: a.NewID(), Value: []byte(stream)})
 		}
@@ -316,11 +314,18 @@ func (a *App) decideIntake(ctx context.Context, stream string, source ingest.Sou
 	return d, nil
 }
 
-// orderPlaced is the claim on the order that the events place, "" for none.
-func orderPlaced(events []any) string {
+// counted is the claim on what the events say and must count once: an order, its end, a refund. "" for anything else.
+func counted(events []any) string {
 	for _, event := range events {
-		if e, ok := event.(order.Placed); ok {
-			return orderClaim + e.OrderID
+		switch e := event.(type) {
+		case order.Placed:
+			return "UNIQUE#order#" + e.OrderID
+		case order.Cancelled:
+			return "UNIQUE#cancelled-order#" + e.OrderID
+		case order.RefundCompleted:
+			if e.RefundID != "" {
+				return "UNIQUE#refund#" + e.OrderID + "#" + e.RefundID
+			}
 		}
 	}
 	return ""
