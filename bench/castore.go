@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -155,7 +156,7 @@ type appender struct {
 }
 
 func startAppender(ctx context.Context, endpoint, table string) (*appender, error) {
-	a := &appender{process: exec.CommandContext(ctx, "node", "--no-warnings", filepath.Join(castoreFolder, "appender.mjs"), endpoint, table, strconv.Itoa(textBytes))}
+	a := &appender{process: exec.CommandContext(ctx, "node", "--no-warnings", filepath.Join(castoreFolder, "appender.mjs"), endpoint, table, strconv.Itoa(base64.RawStdEncoding.EncodedLen(textBytes)))}
 	in, err := a.process.StdinPipe()
 	if err != nil {
 		return nil, err

@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"time"
 
@@ -18,8 +20,8 @@ import (
 	"defter/pkg/view"
 )
 
-// eventBytes is how large an event is that the budgets are about: its record and what of it is sealed, textBytes of
-// which are a text of its own.
+// eventBytes is how large a stored event is that the budgets are about: its record and what of it is sealed, textBytes of
+// which are a text of its own that does not get smaller when it is compressed.
 const (
 	eventBytes = 550
 	textBytes  = eventBytes - len(`{"t":"EventTracked","o":1790000000000,"m":"AAAAAAAAAAA","d":{}},`) - len(`{"event":"Sized","properties":{"text":""}},`)
@@ -157,11 +159,20 @@ func (b *bench) appends(ctx context.Context, bed *bed) error {
 }
 
 // sizedEvents decides on n events of eventBytes each.
+// noise is text that holds n random bytes, the same ones in every run.
+func noise(n int) string {
+	b := make([]byte, n)
+	random.Read(b)
+	return base64.RawStdEncoding.EncodeToString(b)
+}
+
+var random = rand.NewChaCha8([32]byte{1})
+
 func sizedEvents(n int) eventstore.Decision {
 	var d eventstore.Decision
 	for range n {
 		d.Events = append(d.Events, eventstore.New{
-			Data:    activity.EventTracked{Event: "Sized", Properties: fmt.Appendf(nil, `{"text":%q}`, strings.Repeat("x", textBytes))},
+			Data:    activity.EventTracked{Event: "Sized", Properties: fmt.Appendf(nil, `{"text":%q}`, noise(textBytes))},
 			Message: "AAAAAAAAAAA", OccurredAt: wallClock().Add(-time.Second),
 		})
 	}

@@ -1,10 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -60,7 +60,7 @@ func (b *bench) load(ctx context.Context) (err error) {
 		if err != nil {
 			return err
 		}
-		put, err := bed.putRate(ctx, table, span)
+		put, err := bed.putRate(ctx, table, customers, span)
 		if err != nil {
 			return err
 		}
@@ -203,20 +203,29 @@ func together(n int, work func(each func(float64)) error) ([]float64, error) {
 	return all, nil
 }
 
-// putRate is how many items a second the clients put into a table, each on the condition that it is not there.
-func (b *bed) putRate(ctx context.Context, table string, span time.Duration) (float64, error) {
-	text := &types.AttributeValueMemberS{Value: strings.Repeat("x", eventBytes)}
-	var number atomic.Int64
+// putRate is how many commits a second the clients put into a table, each on the condition that it is not there: items
+// of the shape and size of a single event's, for customers who come as often as the load's.
+func (b *bed) putRate(ctx context.Context, table string, customers int, span time.Duration) (float64, error) {
+	text := func(s string) types.AttributeValue { return &types.AttributeValueMemberS{Value: s} }
+	public := `[{"t":"EventTracked","o":1790000000000,"m":"AAAAAAAAAAA","d":{}}]`
+	sealed := bytes.Repeat([]byte{0xA5}, eventBytes-len(public))
+	come := newVisitors(5, customers)
+	var mu sync.Mutex
+	var number int64
 	run := newID()
 	began := time.Now()
 	puts, err := together(clients, func(each func(float64)) error {
 		for time.Since(began) < span {
-			n := number.Add(1)
+			mu.Lock()
+			number++
+			n, customer := number, come.next()
+			mu.Unlock()
 			_, err := b.client.PutItem(ctx, &dynamodb.PutItemInput{
 				TableName: &table, ConditionExpression: aws.String("attribute_not_exists(pk)"),
 				Item: map[string]types.AttributeValue{
-					"pk": &types.AttributeValueMemberS{Value: fmt.Sprintf("CUSTOMER#%s-%d", run, n%population)},
-					"sk": &types.AttributeValueMemberS{Value: fmt.Sprintf("%s%012d", topology.CommitPrefix, n)}, "e": text,
+					"pk": text("CUSTOMER#" + run + customer), "sk": text(fmt.Sprintf("%s%012d", topology.CommitPrefix, n)),
+					"i": text(run), "at": &types.AttributeValueMemberN{Value: "1790000000000"}, "a": text("source:dev"), "s": text("sdk"),
+					"e": text(public), "p": &types.AttributeValueMemberB{Value: sealed},
 				},
 			})
 			if err != nil {
@@ -228,7 +237,7 @@ func (b *bed) putRate(ctx context.Context, table string, span time.Duration) (fl
 	})
 	rate := float64(len(puts)) / time.Since(began).Seconds()
 	if err == nil {
-		_, err = b.engine.TrimStream(ctx, table, number.Load())
+		_, err = b.engine.TrimStream(ctx, table, number)
 	}
 	return rate, err
 }

@@ -25,7 +25,7 @@ var Files embed.FS
 var compiled sync.Map // of *jsonschema.Resolved or error, by file name
 
 // unfit finds in the library's errors where in the data something does not fit, and which rule.
-var unfit = regexp.MustCompile(`validating (/[^ :]*): (\w+):`)
+var unfit = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`validating (/[^ :]*): (\w+):`) })
 
 // Validate checks an event's data against its schema. The error says where it does not fit and never repeats a value.
 func Validate(name string, schema int, data []byte) error {
@@ -39,7 +39,7 @@ func Validate(name string, schema int, data []byte) error {
 	}
 	if err := s.Validate(value); err != nil {
 		where := ""
-		if found := unfit.FindAllStringSubmatch(err.Error(), -1); found != nil {
+		if found := unfit().FindAllStringSubmatch(err.Error(), -1); found != nil {
 			last := found[len(found)-1]
 			where = " at " + strings.ReplaceAll(last[1], "/properties/", "/") + " (" + last[2] + ")"
 		}

@@ -75,6 +75,7 @@ type System struct {
 	clock    *clock
 	handlers map[string]lambdaio.Handler
 	readers  []*reader
+	crowd    crowd
 	queues   []*queue
 	machine  *machine
 	bus      *bus
@@ -169,7 +170,9 @@ func (s *System) connect() {
 		Region: "us-east-1", Credentials: credentials.NewStaticCredentialsProvider("local", "local", ""),
 		HTTPClient: &http.Client{Transport: transport, Timeout: 30 * time.Second}, BaseEndpoint: &endpoint,
 	}
-	s.client = meter.Client{API: dynamodb.NewFromConfig(config), Total: s.Meter}
+	s.client = meter.Client{API: dynamodb.NewFromConfig(config, func(o *dynamodb.Options) {
+		o.DisableValidateResponseChecksum, o.EnableAcceptEncodingGzip = true, false
+	}), Total: s.Meter}
 	s.streams = dynamodbstreams.NewFromConfig(config)
 	s.local = view.Table{Client: dynamodb.NewFromConfig(config), Name: localTable}
 }

@@ -3,7 +3,6 @@ package embedded
 import (
 	"context"
 	_ "embed"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"html/template"
@@ -11,15 +10,13 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"defter/pkg/fault"
 	"defter/pkg/lambdaio"
 	"defter/pkg/topology"
-
-	"github.com/aws/aws-lambda-go/events"
 )
 
 // maxRequest is what API Gateway lets through.
@@ -30,7 +27,7 @@ func (s *System) routes() http.Handler {
 	mux := http.NewServeMux()
 	for _, f := range topology.Functions {
 		for _, route := range f.Routes {
-			mux.Handle(route.Method+" "+route.Path, s.gateway(route, s.handlers[f.Name]))
+			mux.Handle(route.Method+" "+route.Path, s.gateway(route, s.handlers[f.Name].(lambdaio.Endpoint)))
 		}
 	}
 	mux.HandleFunc("POST /_local/clock", s.open(s.advanceClock))
@@ -57,55 +54,45 @@ func (s *System) routes() http.Handler {
 	return mux
 }
 
-// gateway is API Gateway's HTTP API: it turns a request into the function's event, and the function's answer back.
-func (s *System) gateway(route topology.Route, handler lambdaio.Handler) http.Handler {
+// gateway is API Gateway's HTTP API: it hands a request to the function and writes its answer.
+func (s *System) gateway(route topology.Route, endpoint lambdaio.Endpoint) http.Handler {
+	pattern := route.Method + " " + route.Path
+	var params []string
+	for _, part := range strings.Split(route.Path, "/") {
+		if name, ok := strings.CutPrefix(part, "{"); ok {
+			params = append(params, strings.TrimSuffix(name, "}"))
+		}
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRequest))
 		if err != nil {
 			problem(w, r.Context(), fault.New(fault.Invalid, "too-large", "the body has more than %d bytes", maxRequest))
 			return
 		}
-		in := events.APIGatewayV2HTTPRequest{
-			Version: "2.0", RouteKey: route.Method + " " + route.Path, RawPath: r.URL.Path, RawQueryString: r.URL.RawQuery,
-			Headers: make(map[string]string, len(r.Header)+1), PathParameters: map[string]string{},
-			RequestContext: events.APIGatewayV2HTTPRequestContext{
-				RequestID: newID(), RouteKey: route.Method + " " + route.Path, Stage: "$default",
-				HTTP: events.APIGatewayV2HTTPRequestContextHTTPDescription{Method: r.Method, Path: r.URL.Path, Protocol: r.Proto, UserAgent: r.UserAgent()},
-			},
+		in := lambdaio.Request{
+			ID: newID(), Route: pattern, Path: r.URL.Path, Body: body,
+			Params: make(map[string]string, len(params)), Header: make(map[string]string, len(r.Header)),
 		}
-		in.RequestContext.HTTP.SourceIP, _, _ = net.SplitHostPort(r.RemoteAddr)
+		if in.Query, err = url.ParseQuery(r.URL.RawQuery); err != nil {
+			problem(w, r.Context(), fault.New(fault.Invalid, "invalid-query", "the query string is malformed"))
+			return
+		}
+		in.SourceIP, _, _ = net.SplitHostPort(r.RemoteAddr)
 		for name, values := range r.Header {
-			in.Headers[strings.ToLower(name)] = strings.Join(values, ",")
+			in.Header[strings.ToLower(name)] = strings.Join(values, ",")
 		}
-		for _, part := range strings.Split(route.Path, "/") {
-			if name, ok := strings.CutPrefix(part, "{"); ok {
-				name = strings.TrimSuffix(name, "}")
-				in.PathParameters[name] = r.PathValue(name)
-			}
+		for _, name := range params {
+			in.Params[name] = r.PathValue(name)
 		}
-		in.Body = string(body)
-		if !utf8.Valid(body) {
-			in.Body, in.IsBase64Encoded = base64.StdEncoding.EncodeToString(body), true
-		}
-		payload, err := json.Marshal(in)
-		if err != nil {
-			problem(w, r.Context(), err)
-			return
-		}
-		answer, err := handler.Invoke(r.Context(), payload)
-		var out events.APIGatewayV2HTTPResponse
-		if err == nil {
-			err = json.Unmarshal(answer, &out)
-		}
-		if err != nil {
-			problem(w, r.Context(), err)
-			return
-		}
-		for name, value := range out.Headers {
+		s.crowd.enter()
+		out := endpoint.Serve(r.Context(), in)
+		s.crowd.leave()
+		for name, value := range out.Header {
 			w.Header().Set(name, value)
 		}
-		w.WriteHeader(out.StatusCode)
-		_, _ = io.WriteString(w, out.Body) // the client is gone: nobody is left to tell
+		w.WriteHeader(out.Status)
+		answer, _ := out.Body.([]byte)
+		_, _ = w.Write(answer) // the client is gone: nobody is left to tell
 	})
 }
 

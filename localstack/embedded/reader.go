@@ -8,14 +8,15 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
+	"defter/pkg/eventstore/dynamo"
 	"defter/pkg/lambdaio"
 	"defter/pkg/topology"
 	"defter/pkg/view"
 
-	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodbstreams"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodbstreams/types"
@@ -27,6 +28,7 @@ const (
 	readPause = 15 * time.Millisecond // between polls that do not fill a page, so that a busy customer's row is written once
 	readRetry = 100 * time.Millisecond
 	trimEvery = 2 * time.Second
+	yieldMost = 5 * time.Second
 )
 
 // reader is a Lambda event source mapping: it polls a stream, calls the function with batches of what its filter
@@ -34,7 +36,7 @@ const (
 type reader struct {
 	system   *System
 	function topology.Function
-	handler  lambdaio.Handler
+	handler  lambdaio.CommitReader
 	arn      string
 	shard    string
 	done     atomic.Int64 // sequence number up to which everything is handled
@@ -47,7 +49,7 @@ type position struct {
 }
 
 func newReader(ctx context.Context, s *System, f topology.Function) (*reader, error) {
-	r := &reader{system: s, function: f, handler: s.handlers[f.Name], failures: map[string]int{}}
+	r := &reader{system: s, function: f, handler: s.handlers[f.Name].(lambdaio.CommitReader), failures: map[string]int{}}
 	streams, err := s.streams.ListStreams(ctx, &dynamodbstreams.ListStreamsInput{TableName: &f.Stream.Table})
 	if err != nil || len(streams.Streams) == 0 {
 		return nil, fmt.Errorf("stream of %s: %w", f.Stream.Table, err)
@@ -83,13 +85,50 @@ func (r *reader) run(ctx context.Context) {
 		case n < readPage:
 			wait = readPause
 		}
-		if wait > 0 {
+		for began := time.Now(); wait > 0; wait = r.yields(time.Since(began)) {
 			select {
 			case <-ctx.Done():
+				return
 			case <-time.After(wait):
 			}
 		}
 	}
+}
+
+// yields says how much longer a reader that has caught up waits, because requests take all of the machine. On AWS
+// functions have processors of their own; here the views of a burst come after it, or yieldMost later.
+func (r *reader) yields(waited time.Duration) time.Duration {
+	if waited >= yieldMost || !r.system.crowd.dense() {
+		return 0
+	}
+	return readPause
+}
+
+// crowd counts the requests that are being answered.
+type crowd struct {
+	mu     sync.Mutex
+	now    int
+	lately float64 // how many the last few hundred requests found when they came
+}
+
+func (c *crowd) enter() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now++
+	c.lately += (float64(c.now) - c.lately) / 256
+}
+
+func (c *crowd) leave() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now--
+}
+
+// dense says whether requests come faster than they are answered.
+func (c *crowd) dense() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now >= 4 && c.lately >= 10
 }
 
 // position returns an iterator after what is done.
@@ -182,67 +221,50 @@ func (r *reader) save(ctx context.Context, done int64) error {
 
 // call hands a batch over. It returns the sequence number up to which everything is handled.
 func (r *reader) call(ctx context.Context, records []types.Record) (upTo int64, failed bool, err error) {
-	var batch events.DynamoDBEvent
+	var batch []lambdaio.StreamRecord
 	for _, record := range records {
 		if r.passes(record) {
-			batch.Records = append(batch.Records, streamRecord(record))
+			batch = append(batch, streamRecord(record))
 		}
 	}
 	last := sequence(records[len(records)-1])
-	if len(batch.Records) == 0 {
-		return last, false, nil
-	}
-	payload, err := json.Marshal(batch)
-	if err != nil {
-		return 0, false, err
-	}
-	answer, err := r.handler.Invoke(ctx, payload)
-	var out events.DynamoDBEventResponse
-	switch {
-	case err != nil:
-		out.BatchItemFailures = []events.DynamoDBBatchItemFailure{{ItemIdentifier: batch.Records[0].Change.SequenceNumber}}
-		slog.WarnContext(ctx, "function failed", "function", r.function.Name, "error", err)
-	default:
-		if err := json.Unmarshal(answer, &out); err != nil {
-			return 0, false, fmt.Errorf("answer of %s: %w", r.function.Name, err)
-		}
-	}
-	if len(out.BatchItemFailures) == 0 {
+	again := r.handler.Read(ctx, batch)
+	if len(again) == 0 {
 		clear(r.failures)
 		return last, false, nil
 	}
-	numbers := make([]int64, len(out.BatchItemFailures))
-	for i, f := range out.BatchItemFailures {
-		numbers[i], _ = strconv.ParseInt(f.ItemIdentifier, 10, 64)
+	numbers := make([]int64, len(again))
+	for i, number := range again {
+		numbers[i], _ = strconv.ParseInt(number, 10, 64)
 	}
 	first := slices.Min(numbers)
 	id := strconv.FormatInt(first, 10)
 	if r.failures[id]++; r.failures[id] > r.function.Retries {
 		slog.ErrorContext(ctx, "record parked", "function", r.function.Name, "sequenceNumber", id)
-		return first, true, r.park(ctx, batch, id)
+		return first, true, r.park(ctx, records, first)
 	}
 	return first - 1, true, nil
 }
 
-// streamRecord is a record as Lambda would give it.
-func streamRecord(record types.Record) events.DynamoDBEventRecord {
-	image := make(map[string]events.DynamoDBAttributeValue, len(record.Dynamodb.NewImage))
-	for name, value := range record.Dynamodb.NewImage {
-		switch v := value.(type) {
+// streamRecord is a record as the function would get it.
+func streamRecord(record types.Record) lambdaio.StreamRecord {
+	image := record.Dynamodb.NewImage
+	text := func(name string) string {
+		switch v := image[name].(type) {
 		case *types.AttributeValueMemberS:
-			image[name] = events.NewStringAttribute(v.Value)
+			return v.Value
 		case *types.AttributeValueMemberN:
-			image[name] = events.NewNumberAttribute(v.Value)
-		case *types.AttributeValueMemberB:
-			image[name] = events.NewBinaryAttribute(v.Value)
-		default: // in no item of ours: the function will not understand it
-			image[name] = events.NewNullAttribute()
+			return v.Value
 		}
+		return ""
 	}
-	return events.DynamoDBEventRecord{
-		EventID: aws.ToString(record.EventID), EventName: string(record.EventName), EventSource: "aws:dynamodb",
-		Change: events.DynamoDBStreamRecord{NewImage: image, SequenceNumber: aws.ToString(record.Dynamodb.SequenceNumber), StreamViewType: "NEW_IMAGE"},
+	var sealed []byte
+	if p, ok := image["p"].(*types.AttributeValueMemberB); ok {
+		sealed = p.Value
 	}
+	r := lambdaio.StreamRecord{Number: aws.ToString(record.Dynamodb.SequenceNumber)}
+	r.Commit, r.Err = dynamo.Decode(text, sealed)
+	return r
 }
 
 func sequence(record types.Record) int64 {
@@ -251,17 +273,22 @@ func sequence(record types.Record) int64 {
 }
 
 // park notes which record failed for good, as Lambda would: where it is, not what it says.
-func (r *reader) park(ctx context.Context, batch events.DynamoDBEvent, number string) error {
-	at := slices.IndexFunc(batch.Records, func(e events.DynamoDBEventRecord) bool { return e.Change.SequenceNumber == number })
+func (r *reader) park(ctx context.Context, records []types.Record, number int64) error {
+	at := slices.IndexFunc(records, func(record types.Record) bool { return sequence(record) == number })
 	if at < 0 {
-		return fmt.Errorf("%s reports record %s, which it was not given", r.function.Name, number)
+		return fmt.Errorf("%s reports record %d, which it was not given", r.function.Name, number)
 	}
-	image := batch.Records[at].Change.NewImage
-	payload, err := json.Marshal(map[string]string{"stream": image["pk"].String(), "record": image["sk"].String()})
+	where := map[string]string{}
+	for name, key := range map[string]string{"stream": "pk", "record": "sk"} {
+		if v, ok := records[at].Dynamodb.Keys[key].(*types.AttributeValueMemberS); ok {
+			where[name] = v.Value
+		}
+	}
+	payload, err := json.Marshal(where)
 	if err != nil {
 		return err
 	}
-	return r.system.park(ctx, r.function.Name, number, payload)
+	return r.system.park(ctx, r.function.Name, strconv.FormatInt(number, 10), payload)
 }
 
 // parkedOwner is whose data key seals what is parked.

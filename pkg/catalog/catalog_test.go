@@ -16,6 +16,7 @@ import (
 // personal either, and must be of a known form.
 func TestB83_EveryFieldIsLookedAt(t *testing.T) {
 	c := catalog.New()
+	c.Check()
 	for _, name := range c.Names() {
 		for _, problem := range unjudged(c.Type(name), name, "") {
 			t.Error(problem)

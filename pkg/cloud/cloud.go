@@ -19,7 +19,6 @@ import (
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-lambda-go/lambdacontext"
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/google/uuid"
@@ -36,9 +35,9 @@ func Run(build func(*app.App) lambdaio.Handler, parts ...Part) {
 	if err != nil {
 		fatal("read the environment", err)
 	}
-	c, err := config.LoadDefaultConfig(ctx)
+	c, err := Amazon()
 	if err != nil {
-		fatal("load the AWS configuration", err)
+		fatal("read the environment", err)
 	}
 	lambda.StartWithOptions(build(New(c, settings, parts...)), lambda.WithContext(ctx))
 }

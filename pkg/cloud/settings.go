@@ -7,6 +7,10 @@ import (
 	"fmt"
 	"os"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/aws-sdk-go-v2/credentials"
 )
 
 // Settings are what the deployment tells a function through its environment.
@@ -38,4 +42,22 @@ func Environment() (Settings, error) {
 		s.WelcomeDelay = delay
 	}
 	return s, errors.Join(errs...)
+}
+
+// Amazon reads what Lambda tells every function: its region and the credentials of its role, which hold for as long as
+// the environment does. It is all there is: the SDK's own loader would look for profiles, single sign-on and metadata
+// services too, and take longer to start than everything else here. AWS_ENDPOINT_URL names an emulator.
+func Amazon() (aws.Config, error) {
+	c := aws.Config{
+		Region:      os.Getenv("AWS_REGION"),
+		Credentials: credentials.NewStaticCredentialsProvider(os.Getenv("AWS_ACCESS_KEY_ID"), os.Getenv("AWS_SECRET_ACCESS_KEY"), os.Getenv("AWS_SESSION_TOKEN")),
+		HTTPClient:  awshttp.NewBuildableClient(),
+	}
+	if endpoint := os.Getenv("AWS_ENDPOINT_URL"); endpoint != "" {
+		c.BaseEndpoint = &endpoint
+	}
+	if c.Region == "" {
+		return c, errors.New("AWS_REGION is not set")
+	}
+	return c, nil
 }

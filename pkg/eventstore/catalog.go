@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // Upcaster turns the data of schema version n into that of n+1. It may change the map it is given. Numbers are
@@ -36,28 +37,40 @@ type Catalog struct {
 
 type entry struct {
 	Declaration
-	schema          int
+	schema int
+	shape  func() shape // reflection takes long: a function starts without it, and needs few types
+}
+
+// shape tells how an event's data is taken apart.
+type shape struct {
 	public, private reflect.Type // shadow structs with the fields of one kind each
 	publicFields    []int
 	privateFields   []int
 }
 
-// NewCatalog makes a catalog. It panics on a type declared twice and on a field without json name or pii tag: both are
-// defects that the first test finds.
+// NewCatalog makes a catalog. It panics on a type declared twice; the first use of a type, and Check, on a field without
+// json name or pii tag. Both are defects that the first test finds.
 func NewCatalog(declarations ...[]Declaration) *Catalog {
 	c := &Catalog{byName: map[string]*entry{}, byType: map[reflect.Type]*entry{}}
 	for _, d := range slices.Concat(declarations...) {
 		if c.byName[d.Name] != nil || c.byType[d.data] != nil {
 			panic("event type declared twice: " + d.Name)
 		}
-		e := newEntry(d)
+		e := &entry{Declaration: d, schema: len(d.Upcasters) + 1, shape: sync.OnceValue(func() shape { return shapeOf(d) })}
 		c.byName[d.Name], c.byType[d.data] = e, e
 	}
 	return c
 }
 
-func newEntry(d Declaration) *entry {
-	e := &entry{Declaration: d, schema: len(d.Upcasters) + 1}
+// Check panics if a type's declaration is wrong.
+func (c *Catalog) Check() {
+	for _, e := range c.byName {
+		e.shape()
+	}
+}
+
+func shapeOf(d Declaration) shape {
+	var s shape
 	var public, private []reflect.StructField
 	for i := range d.data.NumField() {
 		f := d.data.Field(i)
@@ -67,13 +80,13 @@ func newEntry(d Declaration) *entry {
 		case name == "" || name == "-" || !looked || pii == "":
 			panic(fmt.Sprintf("%s.%s: every field of an event has a json name and a pii tag", d.Name, f.Name))
 		case pii == "-":
-			public, e.publicFields = append(public, f), append(e.publicFields, i)
+			public, s.publicFields = append(public, f), append(s.publicFields, i)
 		default:
-			private, e.privateFields = append(private, f), append(e.privateFields, i)
+			private, s.privateFields = append(private, f), append(s.privateFields, i)
 		}
 	}
-	e.public, e.private = reflect.StructOf(public), reflect.StructOf(private)
-	return e
+	s.public, s.private = reflect.StructOf(public), reflect.StructOf(private)
+	return s
 }
 
 // Names returns the declared event types, sorted.
@@ -109,11 +122,12 @@ func (c *Catalog) Encode(data any) (name string, schema int, public, private jso
 	if e == nil {
 		return "", 0, nil, nil, fmt.Errorf("event data of type %T is not declared", data)
 	}
-	if public, err = part(data, e.public, e.publicFields); err != nil {
+	shape := e.shape()
+	if public, err = part(data, shape.public, shape.publicFields); err != nil {
 		return "", 0, nil, nil, fmt.Errorf("encode %s: %w", e.Name, err)
 	}
-	if len(e.privateFields) > 0 {
-		if private, err = part(data, e.private, e.privateFields); err != nil {
+	if len(shape.privateFields) > 0 {
+		if private, err = part(data, shape.private, shape.privateFields); err != nil {
 			return "", 0, nil, nil, fmt.Errorf("encode %s: %w", e.Name, err)
 		}
 		if string(private) == "{}" {

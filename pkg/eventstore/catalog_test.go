@@ -209,7 +209,7 @@ func TestNewCatalogPanics(t *testing.T) {
 		"one event type twice":   {eventstore.Declare[Fine]("A"), eventstore.Declare[AlsoFine]("A")},
 		"one type of data twice": {eventstore.Declare[Fine]("A"), eventstore.Declare[Fine]("B")},
 	} {
-		if !panics(func() { eventstore.NewCatalog(declarations) }) {
+		if !panics(func() { eventstore.NewCatalog(declarations).Check() }) {
 			t.Errorf("%s: accepted", name)
 		}
 	}

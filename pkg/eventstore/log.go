@@ -16,8 +16,8 @@ import (
 
 // Limits of a decision.
 const (
-	DefaultAttempts    = 4      // one try and three more after conflicts
-	snapshotAfterBytes = 12_000 // of events read beyond a snapshot: three read units, the price of reading once more
+	DefaultAttempts    = 4     // one try and three more after conflicts
+	snapshotAfterBytes = 8_000 // of events read beyond a snapshot: two read units
 )
 
 // ErrErased: the data key was destroyed; what it sealed can never be read again.

@@ -74,8 +74,8 @@ func TestSnapshotAndTailAreTheWholeFold(t *testing.T) {
 	}
 }
 
-// TestSnapshotEvery12KB: not before that many bytes of events, and not later than the command that reaches them.
-func TestSnapshotEvery12KB(t *testing.T) {
+// TestSnapshotEvery8KB: not before that many bytes of events, and not later than the command that reaches them.
+func TestSnapshotEvery8KB(t *testing.T) {
 	for name, w := range map[string]world{"loaded": inMemory(), "cached": inMemory().cached(10)} {
 		bytes, last, taken := 0, int64(0), 0
 		for range 200 {
@@ -84,12 +84,12 @@ func TestSnapshotEvery12KB(t *testing.T) {
 			bytes += size
 			s, _ := snapshotOf(t, w, "ACCOUNT#1", "account")
 			if s.Version == last {
-				if bytes >= 12_000 {
+				if bytes >= 8_000 {
 					t.Fatalf("%s: %d bytes of events without a snapshot", name, bytes)
 				}
 				continue
 			}
-			if s.Version != head.Version || bytes < 12_000 || bytes >= 12_000+size {
+			if s.Version != head.Version || bytes < 8_000 || bytes >= 8_000+size {
 				t.Fatalf("%s: a snapshot of version %d at version %d, after %d bytes of events", name, s.Version, head.Version, bytes)
 			}
 			if !s.RecordedAt.Equal(head.RecordedAt) || s.State != account.Version {

@@ -21,36 +21,61 @@ func IsBusy(err error) bool {
 	return errors.Is(err, eventstore.ErrBusy) || errors.Is(err, context.DeadlineExceeded) || fault.KindOf(err) == fault.Busy
 }
 
-// Stream makes a function that reads commits from the events table's stream. handle returns the indexes of the commits
-// to deliver again; the stream resumes at the first of them.
-func Stream(handle func(ctx context.Context, commits []eventstore.Commit) (failed []int)) Handler {
-	return HandlerFunc(func(ctx context.Context, payload []byte) ([]byte, error) {
-		var in events.DynamoDBEvent
-		if err := json.Unmarshal(payload, &in); err != nil {
-			return nil, fmt.Errorf("read the stream's event: %w", err)
+// CommitReader handles commits from the events table's stream and returns the indexes of those to deliver again; the
+// stream resumes at the first of them. As a Handler it gets a stream's records; a reader in this process calls Read.
+type CommitReader func(ctx context.Context, commits []eventstore.Commit) (failed []int)
+
+// Stream makes a function of a CommitReader.
+func Stream(handle CommitReader) Handler { return handle }
+
+// StreamRecord is a record of the stream that holds a commit, or the reason why it cannot be read.
+type StreamRecord struct {
+	Number string // the record's sequence number
+	Commit eventstore.Commit
+	Err    error
+}
+
+func (c CommitReader) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
+	var in events.DynamoDBEvent
+	if err := json.Unmarshal(payload, &in); err != nil {
+		return nil, fmt.Errorf("read the stream's event: %w", err)
+	}
+	var records []StreamRecord
+	for _, record := range in.Records {
+		if record.EventName != "INSERT" {
+			continue // commits are never changed; only expired or removed items of other kinds come by
 		}
-		var commits []eventstore.Commit
-		var numbers []string
-		for _, record := range in.Records {
-			if record.EventName != "INSERT" {
-				continue // commits are never changed; only expired or removed items of other kinds come by
-			}
-			image := record.Change.NewImage
-			commit, err := dynamo.Decode(func(name string) string { return text(image, name) }, binary(image, "p"))
-			if err != nil {
-				slog.ErrorContext(ctx, "record quarantined", metric.Count(metric.RecordsQuarantined, 1), "sequenceNumber", record.Change.SequenceNumber, "error", err)
-				continue // it can never be read: holding up the shard would not help
-			}
-			commits, numbers = append(commits, commit), append(numbers, record.Change.SequenceNumber)
+		image := record.Change.NewImage
+		r := StreamRecord{Number: record.Change.SequenceNumber}
+		r.Commit, r.Err = dynamo.Decode(func(name string) string { return text(image, name) }, binary(image, "p"))
+		records = append(records, r)
+	}
+	out := events.DynamoDBEventResponse{BatchItemFailures: []events.DynamoDBBatchItemFailure{}}
+	for _, number := range c.Read(ctx, records) {
+		out.BatchItemFailures = append(out.BatchItemFailures, events.DynamoDBBatchItemFailure{ItemIdentifier: number})
+	}
+	return json.Marshal(out)
+}
+
+// Read handles records and returns the numbers of those to deliver again. One that can never be read is logged and
+// passed by: holding up the shard would not help.
+func (c CommitReader) Read(ctx context.Context, records []StreamRecord) (again []string) {
+	var commits []eventstore.Commit
+	var numbers []string
+	for _, r := range records {
+		if r.Err != nil {
+			slog.ErrorContext(ctx, "record quarantined", metric.Count(metric.RecordsQuarantined, 1), "sequenceNumber", r.Number, "error", r.Err)
+			continue
 		}
-		out := events.DynamoDBEventResponse{BatchItemFailures: []events.DynamoDBBatchItemFailure{}}
-		if len(commits) > 0 {
-			for _, i := range handle(ctx, commits) {
-				out.BatchItemFailures = append(out.BatchItemFailures, events.DynamoDBBatchItemFailure{ItemIdentifier: numbers[i]})
-			}
-		}
-		return json.Marshal(out)
-	})
+		commits, numbers = append(commits, r.Commit), append(numbers, r.Number)
+	}
+	if len(commits) == 0 {
+		return nil
+	}
+	for _, i := range c(ctx, commits) {
+		again = append(again, numbers[i])
+	}
+	return again
 }
 
 func text(image map[string]events.DynamoDBAttributeValue, name string) string {

@@ -1,5 +1,6 @@
 // Package lambdaio turns the JSON that Lambda functions get (API Gateway, streams, EventBridge, SQS, Step Functions) into
-// Go and back, so that handlers never see it. The embedded run speaks the same JSON.
+// Go and back, so that handlers never see it. The embedded run speaks the same JSON, but for HTTP requests and stream
+// records, of which there are too many.
 package lambdaio
 
 import (
@@ -9,9 +10,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/url"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"defter/pkg/fault"
 	"defter/pkg/meter"
@@ -59,31 +62,43 @@ type Problem struct {
 	RequestID string `json:"requestId,omitempty"`
 }
 
-// HTTP makes a function that answers API Gateway's HTTP API, payload format 2.0.
-func HTTP(answer func(context.Context, Request) (Response, error)) Handler {
-	return HandlerFunc(func(ctx context.Context, payload []byte) ([]byte, error) {
-		var in events.APIGatewayV2HTTPRequest
-		if err := json.Unmarshal(payload, &in); err != nil {
-			return nil, fmt.Errorf("read API Gateway's event: %w", err)
-		}
-		cost := new(meter.Meter)
-		began := time.Now()
-		request, err := requestOf(in)
-		var response Response
-		if err == nil {
-			response, err = recovered(meter.With(ctx, cost), request, answer)
-		}
-		if err != nil {
-			response = problemOf(ctx, err, in.RequestContext.RequestID)
-		}
-		slog.InfoContext(ctx, "request", "route", in.RouteKey, "status", response.Status, "writeUnits", cost.Cost().WriteUnits,
-			"readUnits", cost.Cost().ReadUnits, "ms", time.Since(began).Milliseconds(), "requestId", in.RequestContext.RequestID)
-		return encode(response)
-	})
+// Endpoint answers HTTP requests. As a Handler it answers API Gateway's HTTP API, payload format 2.0; a server in this
+// process calls Serve.
+type Endpoint func(context.Context, Request) (Response, error)
+
+// HTTP makes a function of an Endpoint.
+func HTTP(answer Endpoint) Handler { return answer }
+
+func (e Endpoint) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
+	var in events.APIGatewayV2HTTPRequest
+	if err := json.Unmarshal(payload, &in); err != nil {
+		return nil, fmt.Errorf("read API Gateway's event: %w", err)
+	}
+	request, err := requestOf(in)
+	if err != nil {
+		return encode(problemOf(ctx, err, request.ID))
+	}
+	return encode(e.Serve(ctx, request))
+}
+
+// Serve answers a request. What goes wrong is a problem in the answer; the Body is bytes or nil.
+func (e Endpoint) Serve(ctx context.Context, r Request) Response {
+	cost := new(meter.Meter)
+	began := time.Now()
+	response, err := recovered(meter.With(ctx, cost), r, e)
+	if err == nil {
+		response, err = encoded(response)
+	}
+	if err != nil {
+		response = problemOf(ctx, err, r.ID)
+	}
+	slog.InfoContext(ctx, "request", "route", r.Route, "status", response.Status, "writeUnits", cost.Cost().WriteUnits,
+		"readUnits", cost.Cost().ReadUnits, "ms", time.Since(began).Milliseconds(), "requestId", r.ID)
+	return response
 }
 
 // recovered turns a panic, which would end the process, into an answer.
-func recovered(ctx context.Context, r Request, answer func(context.Context, Request) (Response, error)) (response Response, err error) {
+func recovered(ctx context.Context, r Request, answer Endpoint) (response Response, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("panic: %v", p)
@@ -138,25 +153,33 @@ func problemOf(ctx context.Context, err error, requestID string) Response {
 	if p.Status >= 500 {
 		slog.ErrorContext(ctx, "request failed", "error", err, "requestId", requestID)
 	}
-	return Response{Status: p.Status, Header: header, Body: p}
+	body, err := json.Marshal(p)
+	if err != nil {
+		panic(err) // strings and a number
+	}
+	return Response{Status: p.Status, Header: header, Body: body}
+}
+
+// encoded makes the body bytes.
+func encoded(r Response) (Response, error) {
+	switch r.Body.(type) {
+	case nil, []byte:
+		return r, nil
+	}
+	data, err := json.Marshal(r.Body)
+	if err != nil {
+		return r, fmt.Errorf("encode answer: %w", err)
+	}
+	header := map[string]string{"content-type": "application/json"}
+	maps.Copy(header, r.Header)
+	return Response{Status: r.Status, Header: header, Body: data}, nil
 }
 
 func encode(r Response) ([]byte, error) {
-	out := events.APIGatewayV2HTTPResponse{StatusCode: r.Status, Headers: map[string]string{}}
-	switch body := r.Body.(type) {
-	case nil:
-	case []byte:
-		out.Body = string(body)
-	default:
-		data, err := json.Marshal(body)
-		if err != nil {
-			return nil, fmt.Errorf("encode answer: %w", err)
-		}
-		out.Body = string(data)
-		out.Headers["content-type"] = "application/json"
-	}
-	for name, value := range r.Header {
-		out.Headers[name] = value
+	body, _ := r.Body.([]byte)
+	out := events.APIGatewayV2HTTPResponse{StatusCode: r.Status, Headers: r.Header, Body: string(body)}
+	if !utf8.Valid(body) {
+		out.Body, out.IsBase64Encoded = base64.StdEncoding.EncodeToString(body), true
 	}
 	return json.Marshal(out)
 }
