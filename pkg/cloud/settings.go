@@ -3,8 +3,11 @@
 package cloud
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"time"
 
@@ -46,17 +49,31 @@ func Environment() (Settings, error) {
 
 // Amazon reads what Lambda tells every function: its region and the credentials of its role, which hold for as long as
 // the environment does. It is all there is: the SDK's own loader would look for profiles, single sign-on and metadata
-// services too, and take longer to start than everything else here. AWS_ENDPOINT_URL names an emulator.
+// services too, and take longer to start than everything else here. AWS_ENDPOINT_URL names an emulator, AWS_CA_BUNDLE the
+// file with the certificates to trust instead of the system's, both as the SDK knows them.
 func Amazon() (aws.Config, error) {
+	client := awshttp.NewBuildableClient()
 	c := aws.Config{
 		Region:      os.Getenv("AWS_REGION"),
 		Credentials: credentials.NewStaticCredentialsProvider(os.Getenv("AWS_ACCESS_KEY_ID"), os.Getenv("AWS_SECRET_ACCESS_KEY"), os.Getenv("AWS_SESSION_TOKEN")),
-		HTTPClient:  awshttp.NewBuildableClient(),
 	}
 	if endpoint := os.Getenv("AWS_ENDPOINT_URL"); endpoint != "" {
 		c.BaseEndpoint = &endpoint
 	}
-	if c.Region == "" {
+	if file := os.Getenv("AWS_CA_BUNDLE"); file != "" {
+		certificates, err := os.ReadFile(file)
+		if err != nil {
+			return c, fmt.Errorf("AWS_CA_BUNDLE: %w", err)
+		}
+		trusted := x509.NewCertPool()
+		if !trusted.AppendCertsFromPEM(certificates) {
+			return c, fmt.Errorf("AWS_CA_BUNDLE: %s holds no certificate", file)
+		}
+		client = client.WithTransportOptions(func(t *http.Transport) {
+			t.TLSClientConfig = &tls.Config{RootCAs: trusted, MinVersion: tls.VersionTLS12}
+		})
+	}
+	if c.HTTPClient = client; c.Region == "" {
 		return c, errors.New("AWS_REGION is not set")
 	}
 	return c, nil
