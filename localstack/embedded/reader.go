@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -106,29 +107,29 @@ func (r *reader) yields(waited time.Duration) time.Duration {
 
 // crowd counts the requests that are being answered.
 type crowd struct {
-	mu     sync.Mutex
-	now    int
-	lately float64 // how many the last few hundred requests found when they came
+	mu      sync.Mutex
+	now     int
+	changed time.Time
+	lately  float64 // the mean over time, the last half second counting most
 }
 
-func (c *crowd) enter() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now++
-	c.lately += (float64(c.now) - c.lately) / 256
-}
+func (c *crowd) enter() { c.change(1) }
+func (c *crowd) leave() { c.change(-1) }
 
-func (c *crowd) leave() {
+func (c *crowd) change(by int) (now int, lately float64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.now--
+	at := time.Now()
+	c.lately += (float64(c.now) - c.lately) * -math.Expm1(-2*at.Sub(c.changed).Seconds())
+	c.changed = at
+	c.now += by
+	return c.now, c.lately
 }
 
 // dense says whether requests come faster than they are answered.
 func (c *crowd) dense() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now >= 4 && c.lately >= 10
+	now, lately := c.change(0)
+	return now >= 4 && lately >= 12
 }
 
 // position returns an iterator after what is done.
