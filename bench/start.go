@@ -113,7 +113,7 @@ func (r *runtimeAPI) start(ctx context.Context, program string) (took time.Durat
 		"AWS_LAMBDA_RUNTIME_API=" + r.server.Addr, "AWS_REGION=us-east-1", "AWS_ACCESS_KEY_ID=local", "AWS_SECRET_ACCESS_KEY=local",
 		"AWS_LAMBDA_FUNCTION_NAME=bench", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE=256", "AWS_LAMBDA_FUNCTION_VERSION=1",
 		"DEFTER_EVENTS_TABLE=events", "DEFTER_VIEWS_TABLE=views", "DEFTER_KEYS_TABLE=keys", "DEFTER_MASTER_KEY=key",
-		"DEFTER_API_KEY_SECRET=api-key", "DEFTER_WRITE_KEY_SECRET=write-key",
+		"DEFTER_API_KEY_SECRET=api-key",
 	}
 	var said strings.Builder
 	c.Stdout, c.Stderr = &said, &said

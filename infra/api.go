@@ -48,7 +48,7 @@ func newAPI(p *Platform) *api {
 
 // whyNoAuthorizer is why API Gateway lets a route's callers through.
 var whyNoAuthorizer = map[topology.Auth]string{
-	topology.Public:   "Health checks and the API's description are for everybody and touch no customer.",
+	topology.Public:   "Health checks, the API's description and what browsers ask before they send are for everybody and touch no customer.",
 	topology.APIKey:   "The function checks the API key before anything else; an authorizer would add a call to each request and check the same.",
 	topology.WriteKey: "SDKs send the write key in a header or in the body, and an authorizer does not see the body: the function checks it.",
 }
@@ -59,15 +59,7 @@ func newGateway(scope constructs.Construct, p *Platform) awsapigatewayv2.HttpApi
 		ApiName:            jsii.String(p.Name("api")),
 		Description:        jsii.String("Defter"),
 		CreateDefaultStage: jsii.Bool(false),
-		// SDKs post from any web page, and browsers ask first. Write keys may only add, so any origin may use them;
-		// API keys have no business in a browser, and no other method is allowed there.
-		CorsPreflight: &awsapigatewayv2.CorsPreflightOptions{
-			AllowOrigins:     jsii.Strings("https://*", "http://*"),
-			AllowCredentials: jsii.Bool(true),
-			AllowMethods:     &[]awsapigatewayv2.CorsHttpMethod{awsapigatewayv2.CorsHttpMethod_POST},
-			AllowHeaders:     jsii.Strings("authorization", "content-type", "content-encoding", "anonymousid", "x-retry-count", "x-write-key", "x-ip-policy"),
-			MaxAge:           awscdk.Duration_Minutes(jsii.Number(15)),
-		},
+		// No CORS configuration: a gateway's answers for every route alike. The function that SDKs send to answers browsers.
 	})
 	stage := awsapigatewayv2.NewHttpStage(scope, jsii.String("Stage"), &awsapigatewayv2.HttpStageProps{
 		HttpApi:    gateway,

@@ -40,8 +40,6 @@ func newData(p *Platform) *data {
 
 	apiKey := newAccessKey(stack, p, "ApiKey", topology.APIKeySecret, "Defter: the key of servers and back offices")
 	p.provide(topology.APIKeySecret, resource{arns: []*string{apiKey}, environment: map[string]*string{"DEFTER_API_KEY_SECRET": apiKey}})
-	writeKey := newAccessKey(stack, p, "WriteKey", topology.WriteKeySecret, "Defter: the key of SDKs, which may only add behaviour")
-	p.provide(topology.WriteKeySecret, resource{arns: []*string{writeKey}, environment: map[string]*string{"DEFTER_WRITE_KEY_SECRET": writeKey}})
 	p.provide(topology.EmailIdentity, resource{
 		arns: []*string{stack.FormatArn(&awscdk.ArnComponents{
 			Service: jsii.String("ses"), Resource: jsii.String("identity"), ResourceName: jsii.String(p.EmailIdentity),

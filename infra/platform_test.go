@@ -99,12 +99,11 @@ func TestEveryRowMayDoWhatItSaysAndNoMore(t *testing.T) {
 	p := platform(t, nil)
 	all := synth(t, p)
 	names := map[string][]string{
-		topology.Bus:            {p.Name(topology.Bus)},
-		topology.Journeys:       {p.Name(topology.Journeys)},
-		topology.MasterKey:      {"AWS::KMS::Key"},
-		topology.APIKeySecret:   {p.Name("api-key")},
-		topology.WriteKeySecret: {p.Name("write-key")},
-		topology.EmailIdentity:  {":identity/example.com"},
+		topology.Bus:           {p.Name(topology.Bus)},
+		topology.Journeys:      {p.Name(topology.Journeys)},
+		topology.MasterKey:     {"AWS::KMS::Key"},
+		topology.APIKeySecret:  {p.Name("api-key")},
+		topology.EmailIdentity: {":identity/example.com"},
 	}
 	for _, table := range topology.Tables {
 		names[table.Name] = []string{p.Name(table.Name)}

@@ -34,13 +34,13 @@ func deployed(t *testing.T) caller {
 	t.Helper()
 	c := caller{
 		url:    strings.TrimSuffix(os.Getenv("DEFTER_API_URL"), "/"),
-		bearer: os.Getenv("DEFTER_API_KEY"), writeKey: os.Getenv("DEFTER_WRITE_KEY"),
+		bearer: os.Getenv("DEFTER_API_KEY"),
 	}
 	if c.url == "" {
 		t.Skip("no deployed system: DEFTER_API_URL is not set (make test-localstack deploys one and sets it)")
 	}
-	if c.bearer == "" || c.writeKey == "" {
-		t.Fatal("DEFTER_API_KEY and DEFTER_WRITE_KEY must be set with DEFTER_API_URL")
+	if c.bearer == "" {
+		t.Fatal("DEFTER_API_KEY must be set with DEFTER_API_URL")
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.DialContext = dialLocalhost

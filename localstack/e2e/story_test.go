@@ -21,6 +21,21 @@ func TestACustomersStory(t *testing.T) {
 		api.as("a guess").get(t, "/v1/customers/unknown").is(t, http.StatusUnauthorized)
 	})
 
+	chapter(t, "the shop's server becomes a source of events", func(t *testing.T) {
+		created := api.send(t, http.MethodPost, "/v1/sources", map[string]any{"name": "shop", "kind": "server"})
+		created.is(t, http.StatusCreated)
+		keys := created.list("writeKeys")
+		if len(keys) != 1 {
+			t.Fatalf("it has no write key: %s", created.body)
+		}
+		api.writeKey, _ = keys[0]["writeKey"].(string)
+		preflight := api.send(t, http.MethodOptions, "/v1/t", nil, "Origin", "https://shop.example.com", "Access-Control-Request-Method", "POST")
+		preflight.is(t, http.StatusNoContent)
+		if got := preflight.header.Get("Access-Control-Allow-Origin"); got != "https://shop.example.com" {
+			t.Errorf("a browser may send from %q", got)
+		}
+	})
+
 	chapter(t, "Ada registers and consents to marketing, and her app asks twice", func(t *testing.T) {
 		ada = register(t, api, "Ada")
 		again := api.send(t, http.MethodPost, "/v1/customers", ada.registration, "Idempotency-Key", ada.idempotencyKey)

@@ -166,7 +166,7 @@ func TestB17_UnknownCustomer(t *testing.T) {
 	before := s.stored()
 	calls := callsOf("nobody")
 	for _, route := range keyed() {
-		if !strings.Contains(route, "{id}") {
+		if !strings.Contains(route, "/customers/{id}") {
 			continue
 		}
 		call := calls[route]
@@ -204,6 +204,15 @@ func TestStrangersAreRefused(t *testing.T) {
 		return s.post("/v1/customers", m{"email": "stranger@mail.example", "termsAccepted": true})
 	}
 	calls["GET /v1/customers"] = func(s *story) *reply { return s.get("/v1/customers?email=" + c.email) }
+	send := func(method, path string, body any) func(*story) *reply {
+		return func(s *story) *reply { return s.send(method, path, body) }
+	}
+	calls["POST /v1/sources"] = send("POST", "/v1/sources", m{"name": "a stranger's", "kind": "server"})
+	calls["GET /v1/sources"] = send("GET", "/v1/sources", nil)
+	calls["PATCH /v1/sources/{id}"] = send("PATCH", "/v1/sources/dev", m{"enabled": false})
+	calls["POST /v1/sources/{id}/write-keys"] = send("POST", "/v1/sources/dev/write-keys", m{})
+	calls["GET /v1/quarantine"] = send("GET", "/v1/quarantine", nil)
+	calls["POST /v1/quarantine/{id}/release"] = send("POST", "/v1/quarantine/ZGV2/release", m{})
 	calls["GET /v1/consents"] = func(s *story) *reply { return s.get("/v1/consents?purpose=marketing&channel=email") }
 	for _, route := range keyed() {
 		call := calls[route]

@@ -215,6 +215,7 @@ func (s *System) build(ctx context.Context) error {
 	s.App = &app.App{
 		Log: log, Views: &view.Views{Table: view.Table{Client: s.client, Name: topology.Views}, Log: log, Workers: projectWorkers}, Keyring: keyring,
 		Access: access{}, Email: s.mailbox.provider(s.clock.Now), Now: s.clock.Now, NewID: newID,
+		Fixed:    map[string]ingest.Source{WriteKey: {ID: "dev", Kind: "server", Trusted: true}},
 		Settings: app.Settings{EmailFrom: "Defter <hello@defter.example>", PublicURL: s.URL, WelcomeDelay: s.config.WelcomeDelay},
 	}
 	if s.App.Settings.WelcomeDelay == 0 {
@@ -253,13 +254,9 @@ func (s *System) build(ctx context.Context) error {
 // newID makes a UUIDv7.
 func newID() string { return uuid.Must(uuid.NewV7()).String() }
 
-// access knows the two keys of the embedded run.
+// access knows the API key of the embedded run.
 type access struct{}
 
 func (access) APIKey(_ context.Context, presented string) (string, bool, error) {
 	return "dev", presented == APIKey, nil
-}
-
-func (access) WriteKey(_ context.Context, presented string) (ingest.Source, bool, error) {
-	return ingest.Source{ID: "dev", Trusted: true}, presented == WriteKey, nil
 }

@@ -149,9 +149,7 @@ func (s *story) with(headers ...string) *story {
 
 // sdk is an analytics SDK: the write key is the user name, without a password.
 func (s *story) sdk() *story {
-	r := http.Request{Header: http.Header{}}
-	r.SetBasicAuth(WriteKey, "")
-	return s.with("Authorization", r.Header.Get("Authorization"))
+	return s.with("Authorization", basic(WriteKey, ""))
 }
 
 func (s *story) get(path string) *reply            { s.Helper(); return s.send("GET", path, nil) }

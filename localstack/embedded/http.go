@@ -27,7 +27,7 @@ func (s *System) routes() http.Handler {
 	mux := http.NewServeMux()
 	for _, f := range topology.Functions {
 		for _, route := range f.Routes {
-			mux.Handle(route.Method+" "+route.Path, s.gateway(route, s.handlers[f.Name].(lambdaio.Endpoint)))
+			mux.Handle(route.Method+" "+pattern(route.Path), s.gateway(route, s.handlers[f.Name].(lambdaio.Endpoint)))
 		}
 	}
 	mux.HandleFunc("POST /_local/clock", s.open(s.advanceClock))
@@ -54,13 +54,15 @@ func (s *System) routes() http.Handler {
 	return mux
 }
 
+// pattern is a route's path as the standard library writes it: {rest+}, the rest of a path, is {rest...}.
+func pattern(path string) string { return strings.Replace(path, "+}", "...}", 1) }
+
 // gateway is API Gateway's HTTP API: it hands a request to the function and writes its answer.
 func (s *System) gateway(route topology.Route, endpoint lambdaio.Endpoint) http.Handler {
-	pattern := route.Method + " " + route.Path
 	var params []string
 	for _, part := range strings.Split(route.Path, "/") {
 		if name, ok := strings.CutPrefix(part, "{"); ok {
-			params = append(params, strings.TrimSuffix(name, "}"))
+			params = append(params, strings.TrimRight(name, "+}"))
 		}
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -70,13 +72,14 @@ func (s *System) gateway(route topology.Route, endpoint lambdaio.Endpoint) http.
 			return
 		}
 		in := lambdaio.Request{
-			ID: newID(), Route: pattern, Path: r.URL.Path, Body: body,
+			ID: newID(), Route: route.Method + " " + route.Path, Path: r.URL.Path, Body: body,
 			Params: make(map[string]string, len(params)), Header: make(map[string]string, len(r.Header)),
 		}
 		if in.Query, err = url.ParseQuery(r.URL.RawQuery); err != nil {
 			problem(w, r.Context(), fault.New(fault.Invalid, "invalid-query", "the query string is malformed"))
 			return
 		}
+		in.Header["host"], in.Header["x-forwarded-proto"] = r.Host, "http"
 		in.SourceIP, _, _ = net.SplitHostPort(r.RemoteAddr)
 		for name, values := range r.Header {
 			in.Header[strings.ToLower(name)] = strings.Join(values, ",")

@@ -57,13 +57,15 @@ func (s *story) quarantined() map[string]string {
 	return s.itemsWith(topology.Views, "QUARANTINE#")
 }
 
+// basic is an Authorization header.
+func basic(user, password string) string {
+	r := http.Request{Header: http.Header{}}
+	r.SetBasicAuth(user, password)
+	return r.Header.Get("Authorization")
+}
+
 func TestWriteKeys(t *testing.T) {
 	s := begin(t)
-	basic := func(user, password string) string {
-		r := http.Request{Header: http.Header{}}
-		r.SetBasicAuth(user, password)
-		return r.Header.Get("Authorization")
-	}
 	const noColon = "Basic ZGV2LXdyaXRlLWtleQ=="
 	n := 0
 	for _, call := range []struct {

@@ -34,7 +34,7 @@ type deployment struct {
 
 // system is what a caller of the deployed API needs.
 type system struct {
-	url, certificate, apiKey, writeKey string
+	url, certificate, apiKey string
 }
 
 // prepare installs the command line tools and, on an emulator, what the CDK needs in an account.
@@ -134,13 +134,11 @@ func (d deployment) open(ctx context.Context, path string) (system, error) {
 		return system{}, err
 	}
 	secrets := secretsmanager.NewFromConfig(account)
-	for output, key := range map[string]*string{"ApiKeySecret": &s.apiKey, "WriteKeySecret": &s.writeKey} {
-		secret, err := secrets.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: aws.String(data[output])})
-		if err != nil {
-			return system{}, fmt.Errorf("read the secret of %s: %w", output, err)
-		}
-		*key = aws.ToString(secret.SecretString)
+	secret, err := secrets.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: aws.String(data["ApiKeySecret"])})
+	if err != nil {
+		return system{}, fmt.Errorf("read the API key: %w", err)
 	}
+	s.apiKey = aws.ToString(secret.SecretString)
 	return s, nil
 }
 

@@ -75,7 +75,7 @@ func run(ctx context.Context, o options) (err error) {
 	}
 	err = tell(ctx, system)
 	if o.keep && ctx.Err() == nil {
-		fmt.Printf("The API is at %s until ctrl-C\n  API key    %s\n  write key  %s\n", system.url, system.apiKey, system.writeKey)
+		fmt.Printf("The API is at %s until ctrl-C\n  API key    %s\n", system.url, system.apiKey)
 		<-ctx.Done()
 	}
 	return err
@@ -89,7 +89,7 @@ func tell(ctx context.Context, system system) error {
 		test := command(ctx, "go", "test", "./localstack/e2e", "-count=1", "-v", "-timeout", "9m")
 		test.Env = append(os.Environ(),
 			"DEFTER_API_URL="+system.url, "DEFTER_API_CERTIFICATE="+system.certificate,
-			"DEFTER_API_KEY="+system.apiKey, "DEFTER_WRITE_KEY="+system.writeKey, "DEFTER_WELCOME_DELAY="+welcomeDelay)
+			"DEFTER_API_KEY="+system.apiKey, "DEFTER_WELCOME_DELAY="+welcomeDelay)
 		test.Stdout, test.Stderr = os.Stdout, os.Stderr
 		return test.Run()
 	})

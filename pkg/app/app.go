@@ -44,10 +44,13 @@ type App struct {
 	Journeys Starter
 	Email    Provider
 	Settings Settings
+	Fixed    map[string]ingest.Source // sources beside those that are stored, by write key
 	Now      func() time.Time
 	NewID    func() string
 
-	gate gate // before the streams that SDKs write to
+	gate    gate // before the streams that SDKs write to
+	sources sources
+	rates   rates
 }
 
 // Settings are the deployment's.
@@ -57,12 +60,10 @@ type Settings struct {
 	WelcomeDelay time.Duration // between the two mails of the welcome journey
 }
 
-// Access knows the keys that callers present.
+// Access knows the API keys that callers present.
 type Access interface {
 	// APIKey returns the id of an API key; ok is false for one that is not known.
 	APIKey(ctx context.Context, presented string) (id string, ok bool, err error)
-	// WriteKey returns the source that a write key belongs to.
-	WriteKey(ctx context.Context, presented string) (s ingest.Source, ok bool, err error)
 }
 
 // Bus takes events to be published.

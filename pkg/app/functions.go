@@ -35,6 +35,15 @@ func ListAudit(a *App) lambdaio.Handler      { return a.API(a.listAudit, nil) }
 func ListConsented(a *App) lambdaio.Handler  { return a.API(a.listConsented, nil) }
 func EraseCustomer(a *App) lambdaio.Handler  { return a.API(a.eraseCustomer, a.repeatCertificate) }
 
+func CreateSource(a *App) lambdaio.Handler   { return a.API(a.createSource, a.repeatSource) }
+func ListSources(a *App) lambdaio.Handler    { return a.API(a.listSources, nil) }
+func ChangeSource(a *App) lambdaio.Handler   { return a.API(a.changeSource, a.repeatSource) }
+func IssueWriteKey(a *App) lambdaio.Handler  { return a.API(a.issueWriteKey, a.repeatSource) }
+func ListQuarantine(a *App) lambdaio.Handler { return a.API(a.listQuarantine, nil) }
+func ReleaseQuarantined(a *App) lambdaio.Handler {
+	return a.API(a.releaseQuarantined, a.repeatRelease)
+}
+
 func PublishEvents(a *App) lambdaio.Handler { return lambdaio.Stream(a.PublishEvents) }
 
 func ProjectActivity(a *App) lambdaio.Handler { return lambdaio.Stream(a.Views.ProjectActivity) }

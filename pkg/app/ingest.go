@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,11 +13,11 @@ import (
 	"time"
 
 	"defter/pkg/activity"
+	"defter/pkg/consent"
 	"defter/pkg/customer"
 	"defter/pkg/eventstore"
 	"defter/pkg/fault"
 	"defter/pkg/ingest"
-	"defter/pkg/lambdaio"
 	"defter/pkg/metric"
 	"defter/pkg/order"
 	"defter/pkg/record"
@@ -35,82 +34,6 @@ const (
 	quarantineOwner = "SYSTEM#quarantine" // whose data key seals messages of nobody in particular
 )
 
-// IngestEvents answers the SDKs' endpoints. It answers 200 only when every event is stored or quarantined.
-func (a *App) IngestEvents(ctx context.Context, r lambdaio.Request) (lambdaio.Response, error) {
-	now := a.Now().UTC()
-	kind := r.Path[strings.LastIndexByte(r.Path, '/')+1:]
-	parsed, err := ingest.Parse(r.Body, kind, now)
-	key, _ := writeKey(r, parsed.WriteKey)
-	source, authErr := a.source(ctx, key)
-	if authErr != nil { // before what is wrong with the body: strangers learn nothing
-		return lambdaio.Response{}, authErr
-	}
-	if err != nil {
-		return lambdaio.Response{}, err
-	}
-	c := &Call{Request: r, Actor: "source:" + source.ID}
-	if r.Header["idempotency-key"] != "" {
-		if err := a.idempotent(ctx, c); err != nil {
-			return lambdaio.Response{}, err
-		}
-		held, ok, err := a.Log.Store.Claimed(ctx, c.key)
-		if err != nil {
-			return lambdaio.Response{}, err
-		}
-		var before answerOf
-		if ok && (json.Unmarshal(held.Value, &before) != nil || before.Hash != c.hash) {
-			return lambdaio.Response{}, fault.New(fault.Conflict, "idempotency-key-reused", "this Idempotency-Key was used for another request")
-		}
-		if ok {
-			return accepted(), nil
-		}
-	}
-	if err := a.ingest(ctx, c, source, parsed, now); err != nil {
-		return lambdaio.Response{}, err
-	}
-	claims, err := a.claim(c, "", 0, 200)
-	if err != nil {
-		return lambdaio.Response{}, err
-	}
-	for _, claim := range claims {
-		err := a.Log.Store.Claim(ctx, claim)
-		if _, twice := errors.AsType[*eventstore.TakenError](err); err != nil && !twice { // made twice at once is fine
-			return lambdaio.Response{}, err
-		}
-	}
-	return accepted(), nil
-}
-
-func accepted() lambdaio.Response {
-	return lambdaio.Response{Status: 200, Header: map[string]string{"content-type": "application/json"}, Body: []byte(`{"success":true}`)}
-}
-
-// writeKey finds the key where the SDKs put it: Basic authentication with an empty password, then the body.
-func writeKey(r lambdaio.Request, body string) (string, bool) {
-	scheme, token, _ := strings.Cut(r.Header["authorization"], " ")
-	if strings.EqualFold(scheme, "Basic") {
-		if raw, err := base64.StdEncoding.DecodeString(strings.TrimSpace(token)); err == nil {
-			user, _, _ := strings.Cut(string(raw), ":")
-			return user, true
-		}
-	}
-	return body, body != ""
-}
-
-func (a *App) source(ctx context.Context, key string) (ingest.Source, error) {
-	if key == "" {
-		return ingest.Source{}, fault.New(fault.Unauthorized, "no-write-key", "failed to read writekey from header")
-	}
-	s, ok, err := a.Access.WriteKey(ctx, key)
-	if err != nil {
-		return s, err
-	}
-	if !ok {
-		return s, fault.New(fault.Unauthorized, "invalid-write-key", "invalid write key")
-	}
-	return s, nil
-}
-
 // incoming is a message on its way into a stream.
 type incoming struct {
 	ingest.Message
@@ -125,6 +48,10 @@ func (a *App) ingest(ctx context.Context, c *Call, source ingest.Source, parsed 
 	streams := map[string][]incoming{}
 	var names []string
 	for i, m := range parsed.Messages {
+		if reason := source.Refuses(m); reason != "" {
+			parsed.Rejected = append(parsed.Rejected, ingest.Rejected{Raw: m.Raw, Reason: reason})
+			continue
+		}
 		if m.Context.IP == "" && !source.Trusted {
 			m.Context.IP = c.SourceIP
 		}
@@ -207,6 +134,16 @@ func (a *App) route(ctx context.Context, in *incoming) (string, error) {
 	return view.CustomerStream(id), err
 }
 
+// takeOne stores one message by itself.
+func (a *App) takeOne(ctx context.Context, c *Call, source ingest.Source, m ingest.Message) error {
+	in := incoming{Message: m, fingerprint: ingest.Fingerprint(source.ID, m.MessageID)}
+	stream, err := a.route(ctx, &in)
+	if err != nil {
+		return err
+	}
+	return a.takeAll(ctx, c, source, stream, []incoming{in})
+}
+
 // take stores one stream's messages, in as many commits as they need.
 func (a *App) take(ctx context.Context, c *Call, source ingest.Source, stream string, messages []incoming) error {
 	for len(messages) > 0 {
@@ -257,7 +194,7 @@ func (a *App) takeAll(ctx context.Context, c *Call, source ingest.Source, stream
 		Stream: stream, Folds: []eventstore.AnyFold{record.Fold, ingest.SeenFold}, Attempts: ingestAttempts,
 		Meta: eventstore.Meta{Actor: c.Actor, Source: "sdk", CorrelationID: correlation(c)},
 		Decide: func(h *eventstore.Head) (eventstore.Decision, error) {
-			return a.decideIntake(ctx, stream, source, record.Fold.Of(h), ingest.SeenFold.Of(h), messages, known, emailsTaken)
+			return a.decideIntake(ctx, stream, source, h, messages, known, emailsTaken)
 		},
 	}
 	for range 2*len(messages) + 1 { // each try more finds out about one claim that is taken
@@ -280,8 +217,9 @@ func (a *App) takeAll(ctx context.Context, c *Call, source ingest.Source, stream
 }
 
 // decideIntake turns messages into events on a stream as it stands. It may be called again on a newer one.
-func (a *App) decideIntake(ctx context.Context, stream string, source ingest.Source, s record.State, seen ingest.Seen, messages []incoming, known, emailsTaken map[string]bool) (eventstore.Decision, error) {
+func (a *App) decideIntake(ctx context.Context, stream string, source ingest.Source, h *eventstore.Head, messages []incoming, known, emailsTaken map[string]bool) (eventstore.Decision, error) {
 	var d eventstore.Decision
+	s, seen := record.Fold.Of(h), ingest.SeenFold.Of(h)
 	if s.Customer.Status == customer.StatusErased || s.Customer.Status == customer.StatusErasing {
 		return d, nil
 	}
@@ -292,6 +230,9 @@ func (a *App) decideIntake(ctx context.Context, stream string, source ingest.Sou
 			continue
 		}
 		inBatch[m.fingerprint] = true
+		if ingest.Behaviour(m.Message, source) && !mayAnalyse(s.Consent, m.Message, source, h.Now) {
+			continue // accepted and not kept
+		}
 		data, err := a.meaning(ctx, isCustomer, source, s.Customer, m, emailsTaken)
 		if err != nil {
 			return d, err
@@ -312,6 +253,16 @@ func (a *App) decideIntake(ctx context.Context, stream string, source ingest.Sou
 		d.Claims = mergeClaims(d.Claims, claims)
 	}
 	return d, nil
+}
+
+// mayAnalyse says whether somebody's behaviour may be kept: what they chose in a banner counts, else their consent, else
+// what the source assumes of who was never asked.
+func mayAnalyse(s consent.State, m ingest.Message, source ingest.Source, at time.Time) bool {
+	if granted, told := m.Context.Consent.Analytics(); told {
+		return granted
+	}
+	agrees, asked := s.Stance(consent.Analytics, at)
+	return agrees || !asked && !source.NeedConsent
 }
 
 // counted is the claim on what the events say and must count once: an order, its end, a refund. "" for anything else.
@@ -428,7 +379,7 @@ func (a *App) senderOf(ctx context.Context, raw json.RawMessage) (string, error)
 // key of whom it is about, and so goes with them; of somebody erased nothing is kept.
 func (a *App) quarantine(ctx context.Context, source ingest.Source, stream string, rejected ingest.Rejected, now time.Time) error {
 	raw := rejected.Raw[:min(len(rejected.Raw), ingest.MaxEventBytes)]
-	key := "QUARANTINE#" + source.ID
+	key := quarantinePrefix + source.ID
 	at := fmt.Sprintf("%013d#%s", now.UnixMilli(), a.NewID())
 	sealed, err := a.Log.Vault.Seal(ctx, stream, key+at, raw)
 	if errors.Is(err, eventstore.ErrErased) {
@@ -437,7 +388,7 @@ func (a *App) quarantine(ctx context.Context, source ingest.Source, stream strin
 	if err != nil {
 		return fmt.Errorf("seal quarantined event: %w", err)
 	}
-	data, err := json.Marshal(map[string]any{"reason": rejected.Reason, "bytes": len(rejected.Raw), "stream": stream})
+	data, err := json.Marshal(quarantined{Reason: rejected.Reason, Bytes: len(rejected.Raw), Stream: stream})
 	if err != nil {
 		return err
 	}

@@ -10,11 +10,12 @@ import (
 	"defter/pkg/journey"
 	"defter/pkg/order"
 	"defter/pkg/preference"
+	"defter/pkg/source"
 )
 
 // New makes the catalog of all event types.
 func New() *eventstore.Catalog {
 	return eventstore.NewCatalog(
-		customer.Events, consent.Events, preference.Events, activity.Events, order.Events, channel.Events, journey.Events,
+		customer.Events, consent.Events, preference.Events, activity.Events, order.Events, channel.Events, journey.Events, source.Events,
 	)
 }

@@ -7,8 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"defter/pkg/ingest"
-
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 )
@@ -16,12 +14,12 @@ import (
 // secretsFor is how long a changed key may go unnoticed.
 const secretsFor = 5 * time.Minute
 
-// secrets knows the deployment's API key and write key, read from Secrets Manager when first asked for.
+// secrets knows the deployment's API key, read from Secrets Manager when first asked for.
 type secrets struct {
-	client           *secretsmanager.Client
-	apiKey, writeKey string // secret ids
-	mu               sync.Mutex
-	values           map[string]secret
+	client *secretsmanager.Client
+	apiKey string // the secret's id
+	mu     sync.Mutex
+	known  secret
 }
 
 type secret struct {
@@ -30,31 +28,21 @@ type secret struct {
 }
 
 func newSecrets(c aws.Config, s Settings) *secrets {
-	return &secrets{client: secretsmanager.NewFromConfig(c), apiKey: s.APIKeySecret, writeKey: s.WriteKeySecret, values: map[string]secret{}}
+	return &secrets{client: secretsmanager.NewFromConfig(c), apiKey: s.APIKeySecret}
 }
 
 func (s *secrets) APIKey(ctx context.Context, presented string) (string, bool, error) {
-	ok, err := s.is(ctx, s.apiKey, presented)
-	return "default", ok, err
+	value, err := s.value(ctx)
+	return "default", err == nil && subtle.ConstantTimeCompare([]byte(value), []byte(presented)) == 1, err
 }
 
-func (s *secrets) WriteKey(ctx context.Context, presented string) (ingest.Source, bool, error) {
-	ok, err := s.is(ctx, s.writeKey, presented)
-	return ingest.Source{ID: "default", Trusted: true}, ok, err
-}
-
-func (s *secrets) is(ctx context.Context, id, presented string) (bool, error) {
-	value, err := s.value(ctx, id)
-	return err == nil && subtle.ConstantTimeCompare([]byte(value), []byte(presented)) == 1, err
-}
-
-func (s *secrets) value(ctx context.Context, id string) (string, error) {
+func (s *secrets) value(ctx context.Context) (string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if known, ok := s.values[id]; ok && time.Now().Before(known.until) {
-		return known.value, nil
+	if time.Now().Before(s.known.until) {
+		return s.known.value, nil
 	}
-	out, err := s.client.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: &id})
+	out, err := s.client.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: &s.apiKey})
 	if err != nil {
 		return "", fmt.Errorf("read access key: %w", err)
 	}
@@ -62,6 +50,6 @@ func (s *secrets) value(ctx context.Context, id string) (string, error) {
 	if value == "" {
 		return "", fmt.Errorf("access key secret is empty")
 	}
-	s.values[id] = secret{value, time.Now().Add(secretsFor)}
+	s.known = secret{value, time.Now().Add(secretsFor)}
 	return value, nil
 }

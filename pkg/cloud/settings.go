@@ -21,7 +21,7 @@ type Settings struct {
 	EventsTable, ViewsTable, KeysTable string
 	Bus, EmailQueue, Journeys          string
 	MasterKey                          string
-	APIKeySecret, WriteKeySecret       string
+	APIKeySecret                       string
 	EmailFrom, PublicURL               string
 	WelcomeDelay                       time.Duration
 }
@@ -32,7 +32,7 @@ func Environment() (Settings, error) {
 	s := Settings{
 		EventsTable: os.Getenv("DEFTER_EVENTS_TABLE"), ViewsTable: os.Getenv("DEFTER_VIEWS_TABLE"), KeysTable: os.Getenv("DEFTER_KEYS_TABLE"),
 		Bus: os.Getenv("DEFTER_BUS"), EmailQueue: os.Getenv("DEFTER_EMAIL_QUEUE"), Journeys: os.Getenv("DEFTER_JOURNEYS"),
-		MasterKey: os.Getenv("DEFTER_MASTER_KEY"), APIKeySecret: os.Getenv("DEFTER_API_KEY_SECRET"), WriteKeySecret: os.Getenv("DEFTER_WRITE_KEY_SECRET"),
+		MasterKey: os.Getenv("DEFTER_MASTER_KEY"), APIKeySecret: os.Getenv("DEFTER_API_KEY_SECRET"),
 		EmailFrom: os.Getenv("DEFTER_EMAIL_FROM"), PublicURL: os.Getenv("DEFTER_PUBLIC_URL"),
 	}
 	var errs []error

@@ -76,6 +76,16 @@ func (s State) Allows(p Purpose, c Channel, at time.Time) bool {
 	return s.Current[Key(p, c)].ActiveAt(at)
 }
 
+// Stance is whether the customer agrees to the purpose on any channel at that time, and whether they were ever asked.
+func (s State) Stance(p Purpose, at time.Time) (agrees, asked bool) {
+	for _, c := range s.Current {
+		if c.Purpose == p {
+			asked, agrees = true, agrees || c.ActiveAt(at)
+		}
+	}
+	return agrees, asked
+}
+
 // List returns the consents in a fixed order, with the status they have at that time.
 func (s State) List(at time.Time) []Current {
 	list := make([]Current, 0, len(s.Current))

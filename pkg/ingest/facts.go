@@ -12,12 +12,6 @@ import (
 	"defter/pkg/order"
 )
 
-// Source is who sends, known by its write key.
-type Source struct {
-	ID      string
-	Trusted bool // a server of ours: may say what was ordered and paid. A browser's key is public and may not.
-}
-
 // Facts returns what a track, page or screen message says happened.
 func Facts(m Message, s Source) []any {
 	var p properties

@@ -59,7 +59,8 @@ type Context struct {
 		Title    string `json:"title"`
 		Referrer string `json:"referrer"`
 	} `json:"page"`
-	Traits json.RawMessage `json:"traits"`
+	Consent Consents        `json:"consent"`
+	Traits  json.RawMessage `json:"traits"`
 }
 
 // Rejected is a message of an accepted batch that cannot be taken in.
@@ -237,9 +238,12 @@ func message(raw []byte, w wireMessage, sentAt string, shared Context, receivedA
 	}
 	m.Context = shared
 	if len(w.Context) > 0 { // the event's own fields win
-		m.Context.Traits = bytes.Clone(shared.Traits) // which decoding writes into
+		m.Context.Traits, m.Context.Consent = bytes.Clone(shared.Traits), Consents{} // which decoding writes into
 		if err := json.Unmarshal(w.Context, &m.Context); err != nil {
 			return m, fmt.Errorf("context has a field of the wrong type")
+		}
+		if m.Context.Consent.Preferences == nil {
+			m.Context.Consent = shared.Consent
 		}
 	}
 	if sentAt == "" {

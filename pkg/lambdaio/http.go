@@ -76,7 +76,7 @@ func (e Endpoint) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	}
 	request, err := requestOf(in)
 	if err != nil {
-		return encode(problemOf(ctx, err, request.ID))
+		return encode(ProblemOf(ctx, err, request.ID))
 	}
 	return encode(e.Serve(ctx, request))
 }
@@ -90,7 +90,7 @@ func (e Endpoint) Serve(ctx context.Context, r Request) Response {
 		response, err = encoded(response)
 	}
 	if err != nil {
-		response = problemOf(ctx, err, r.ID)
+		response = ProblemOf(ctx, err, r.ID)
 	}
 	slog.InfoContext(ctx, "request", "route", r.Route, "status", response.Status, "writeUnits", cost.Cost().WriteUnits,
 		"readUnits", cost.Cost().ReadUnits, "ms", time.Since(began).Milliseconds(), "requestId", r.ID)
@@ -133,7 +133,8 @@ var statuses = map[fault.Kind]int{
 	fault.Invalid: 400, fault.Unauthorized: 401, fault.NotFound: 404, fault.Conflict: 409, fault.Rejected: 422, fault.Busy: 503, fault.Internal: 500,
 }
 
-func problemOf(ctx context.Context, err error, requestID string) Response {
+// ProblemOf is the answer that tells an error, and logs what is our fault.
+func ProblemOf(ctx context.Context, err error, requestID string) Response {
 	p := Problem{Type: "urn:defter:problem:internal", Title: string(fault.Internal), Status: 500, Detail: "something went wrong here; try again", RequestID: requestID}
 	header := map[string]string{"content-type": "application/problem+json"}
 	if e, ok := errors.AsType[*fault.Error](err); ok {
@@ -144,7 +145,10 @@ func problemOf(ctx context.Context, err error, requestID string) Response {
 	} else if IsBusy(err) {
 		p.Type, p.Title, p.Status = "urn:defter:problem:busy", string(fault.Busy), 503
 	}
-	if p.Status == 503 {
+	if e, ok := errors.AsType[*fault.Error](err); ok && e.Slug == "rate-limited" {
+		p.Status = 429
+	}
+	if p.Status == 503 || p.Status == 429 {
 		header["retry-after"] = "1"
 	}
 	if p.Status == 401 {

@@ -93,10 +93,9 @@ type Access struct {
 
 // Resources that are not tables, queues, the bus or the state machine.
 const (
-	MasterKey      = "master-key"     // the KMS key that wraps the key-encryption keys
-	APIKeySecret   = "api-key"        // the secret that API callers present
-	WriteKeySecret = "write-key"      // the secret that SDKs present
-	EmailIdentity  = "email-identity" // the verified SES sender
+	MasterKey     = "master-key"     // the KMS key that wraps the key-encryption keys
+	APIKeySecret  = "api-key"        // the secret that API callers present
+	EmailIdentity = "email-identity" // the verified SES sender
 )
 
 // Function is one row of the table.
@@ -130,7 +129,6 @@ var (
 	unwrap       = Access{MasterKey, []string{"kms:Decrypt"}}
 	wrap         = Access{MasterKey, []string{"kms:Decrypt", "kms:Encrypt"}}
 	apiKey       = Access{APIKeySecret, []string{"secretsmanager:GetSecretValue"}}
-	writeKey     = Access{WriteKeySecret, []string{"secretsmanager:GetSecretValue"}}
 
 	command = []Access{appendEvents, readViews, makeKeys, wrap, apiKey}
 	query   = []Access{readEvents, readViews, makeKeys, wrap, apiKey} // the first query of all makes the secret of the lookups
@@ -188,11 +186,27 @@ var Functions = []Function{
 		Routes: []Route{
 			{"POST", "/v1/identify", WriteKey}, {"POST", "/v1/track", WriteKey}, {"POST", "/v1/page", WriteKey},
 			{"POST", "/v1/screen", WriteKey}, {"POST", "/v1/group", WriteKey}, {"POST", "/v1/alias", WriteKey},
-			{"POST", "/v1/batch", WriteKey},
+			{"POST", "/v1/batch", WriteKey}, {"POST", "/v1/import", WriteKey},
+			// analytics.js shortens the types to a letter; m is what it measures about itself.
+			{"POST", "/v1/i", WriteKey}, {"POST", "/v1/t", WriteKey}, {"POST", "/v1/p", WriteKey}, {"POST", "/v1/s", WriteKey},
+			{"POST", "/v1/g", WriteKey}, {"POST", "/v1/a", WriteKey}, {"POST", "/v1/b", WriteKey}, {"POST", "/v1/m", Public},
+			// RudderStack's beacon, pages without a script, Jitsu.
+			{"POST", "/beacon/v1/batch", WriteKey}, {"GET", "/pixel/v1/track", WriteKey}, {"GET", "/pixel/v1/page", WriteKey},
+			{"POST", "/api/s/{type}", WriteKey}, {"POST", "/api/s/s2s/{type}", WriteKey},
+			// What the browsers' SDKs ask for when they start, and what browsers ask before they send.
+			{"GET", "/v1/projects/{writeKey}/settings", Public}, {"GET", "/sourceConfig", WriteKey}, {"GET", "/sourceConfig/{rest+}", WriteKey},
+			{"OPTIONS", "/{path+}", Public},
 		},
-		Access:         []Access{appendEvents, {Views, []string{"dynamodb:PutItem"}}, makeKeys, wrap, writeKey},
+		Access:         []Access{appendEvents, {Views, []string{"dynamodb:PutItem"}}, makeKeys, wrap},
 		TimeoutSeconds: 29, MemoryMB: 512,
 	},
+	api("create-source", "Create a source of events, with its write key.", "POST", "/v1/sources", command),
+	api("list-sources", "List the sources of events, with their write keys.", "GET", "/v1/sources", query),
+	api("change-source", "Change a source's settings.", "PATCH", "/v1/sources/{id}", command),
+	api("issue-write-key", "Issue a new write key to a source; those before it expire after an overlap.", "POST", "/v1/sources/{id}/write-keys", command),
+	api("list-quarantine", "List the messages that were accepted and could not be taken in, and why.", "GET", "/v1/quarantine", query),
+	api("release-quarantined", "Try again to take in a quarantined message.", "POST", "/v1/quarantine/{id}/release",
+		[]Access{appendEvents, writeViews, makeKeys, wrap, apiKey}),
 	{
 		Name: "describe-api", Summary: "Answer health checks and describe the API.",
 		Routes:         []Route{{"GET", "/healthz", Public}, {"GET", "/openapi.json", Public}},

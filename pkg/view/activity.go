@@ -29,6 +29,9 @@ func (v *Views) ProjectActivity(ctx context.Context, commits []eventstore.Commit
 	byStream := map[string]*activityPart{}
 	var keys [][2]string
 	for i, c := range commits {
+		if !somebodys(c.Stream) {
+			continue
+		}
 		part := byStream[c.Stream]
 		if part == nil {
 			part = &activityPart{stream: c.Stream}

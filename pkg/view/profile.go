@@ -73,6 +73,11 @@ const (
 func CustomerStream(id string) string { return customerPrefix + id }
 func VisitorStream(id string) string  { return visitorPrefix + id }
 
+// somebodys says whether a stream is about a person, and so has views.
+func somebodys(stream string) bool {
+	return strings.HasPrefix(stream, customerPrefix) || strings.HasPrefix(stream, visitorPrefix)
+}
+
 // CustomerID is the id of a customer's stream; ok is false for any other stream.
 func CustomerID(stream string) (id string, ok bool) { return strings.CutPrefix(stream, customerPrefix) }
 

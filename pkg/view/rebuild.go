@@ -63,7 +63,9 @@ func (v *Views) rebuildSegment(ctx context.Context, segment int, count *atomic.I
 				return err
 			}
 		}
-		stream = append(stream, commit)
+		if somebodys(commit.Stream) {
+			stream = append(stream, commit)
+		}
 	}
 	if err := flush(); err != nil {
 		return err

@@ -5,6 +5,7 @@ package describe
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"defter/pkg/app"
@@ -28,6 +29,30 @@ type idempotent struct {
 type paged struct {
 	Cursor string `query:"cursor" description:"nextCursor of the answer before"`
 	Limit  int    `query:"limit" minimum:"1" maximum:"500" default:"50"`
+}
+
+type sourcePath struct {
+	ID string `path:"id" description:"the source's id"`
+}
+
+type quarantinePath struct {
+	ID string `path:"id" description:"the message's id in the list"`
+}
+
+type typePath struct {
+	Type string `path:"type" enum:"identify,track,page,screen,group,alias"`
+}
+
+type queryKey struct {
+	WriteKey string `query:"writeKey" description:"where no header can be set"`
+}
+
+type pixel struct {
+	queryKey
+	AnonymousID string `query:"anonymousId"`
+	UserID      string `query:"userId"`
+	Event       string `query:"event" description:"of a track; members of properties and context are given as properties.name"`
+	Data        string `query:"data" description:"the whole message instead, base64 of its JSON"`
 }
 
 type operation struct {
@@ -75,6 +100,30 @@ var operations = map[string]operation{
 		Purpose string `query:"purpose" required:"true" enum:"marketing,analytics,essential"`
 		Channel string `query:"channel" required:"true" enum:"email,sms,push"`
 	}{}, paged{}}, app.ConsentedList{}},
+	"POST /v1/sources":                 {201, []any{idempotent{}, app.SourceRequest{}}, app.SourceShown{}},
+	"GET /v1/sources":                  {200, nil, app.SourceList{}},
+	"PATCH /v1/sources/{id}":           {200, []any{sourcePath{}, idempotent{}, app.SourceRequest{}}, app.SourceShown{}},
+	"POST /v1/sources/{id}/write-keys": {201, []any{sourcePath{}, idempotent{}, app.RotateRequest{}}, app.SourceShown{}},
+	"POST /v1/quarantine/{id}/release": {200, []any{quarantinePath{}, idempotent{}}, app.Released{}},
+	"GET /v1/quarantine": {200, []any{struct {
+		Source string `query:"source" description:"of this source only"`
+	}{}, paged{}}, app.QuarantineList{}},
+	"POST /v1/m": {200, []any{map[string]any{}}, success{}},
+	"GET /v1/projects/{writeKey}/settings": {200, []any{struct {
+		WriteKey string `path:"writeKey"`
+	}{}}, map[string]any{}},
+	"GET /sourceConfig": {200, []any{queryKey{}}, map[string]any{}},
+	"GET /sourceConfig/{rest+}": {200, []any{struct {
+		Rest string `path:"rest+"`
+	}{}, queryKey{}}, map[string]any{}},
+	"GET /pixel/v1/track":    {200, []any{pixel{}}, nil},
+	"GET /pixel/v1/page":     {200, []any{pixel{}}, nil},
+	"POST /beacon/v1/batch":  {200, []any{batch{}, queryKey{}}, success{}},
+	"POST /api/s/{type}":     {200, []any{typePath{}, ingested{}}, success{}},
+	"POST /api/s/s2s/{type}": {200, []any{typePath{}, ingested{}}, success{}},
+	"OPTIONS /{path+}": {204, []any{struct {
+		Path string `path:"path+"`
+	}{}}, nil},
 	"GET /healthz":      {200, nil, openapi.Health{}},
 	"GET /openapi.json": {200, nil, map[string]any{}},
 }
@@ -130,11 +179,12 @@ func JSON() ([]byte, error) {
 func add(r *openapi31.Reflector, f topology.Function, route topology.Route) error {
 	op, known := operations[route.Method+" "+route.Path]
 	switch {
-	case route.Path == "/v1/batch":
+	case known:
+	case route.Path == "/v1/batch" || route.Path == "/v1/b" || route.Path == "/v1/import":
 		op = operation{200, []any{batch{}, idempotent{}}, success{}}
 	case route.Auth == topology.WriteKey:
 		op = operation{200, []any{ingested{}, idempotent{}}, success{}}
-	case !known:
+	default:
 		return fmt.Errorf("the route is not described")
 	}
 	c, err := r.NewOperationContext(route.Method, route.Path)
@@ -145,7 +195,12 @@ func add(r *openapi31.Reflector, f topology.Function, route topology.Route) erro
 	for _, in := range op.in {
 		c.AddReqStructure(in)
 	}
-	c.AddRespStructure(op.out, openapigo.WithHTTPStatus(op.status))
+	answer := []openapigo.ContentOption{openapigo.WithHTTPStatus(op.status)}
+	if strings.HasPrefix(route.Path, "/pixel/") {
+		answer = append(answer, openapigo.WithContentType("image/gif"))
+		op.out = ""
+	}
+	c.AddRespStructure(op.out, answer...)
 	errors := []int{400, 500, 503}
 	switch route.Auth {
 	case topology.APIKey:
@@ -153,7 +208,7 @@ func add(r *openapi31.Reflector, f topology.Function, route topology.Route) erro
 		errors = []int{400, 401, 404, 409, 413, 422, 500, 503}
 	case topology.WriteKey:
 		c.AddSecurity("writeKey")
-		errors = []int{400, 401, 413, 500, 503}
+		errors = []int{400, 401, 404, 413, 429, 500, 503}
 	}
 	for _, status := range errors {
 		c.AddRespStructure(lambdaio.Problem{}, openapigo.WithHTTPStatus(status), openapigo.WithContentType("application/problem+json"))

@@ -1,0 +1,425 @@
+package embedded
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// source is a source that the story made.
+type source struct {
+	*story
+	id, key string
+}
+
+func (s *story) source(kind string, settings ...any) source {
+	s.Helper()
+	body := m{"name": "the " + kind, "kind": kind}
+	for i := 0; i < len(settings); i += 2 {
+		body[settings[i].(string)] = settings[i+1]
+	}
+	a := s.post("/v1/sources", body).expect(201)
+	return source{s, a.text("sourceId"), a.text("writeKeys.0.writeKey")}
+}
+
+// says sends a message to a path of the SDKs with the source's key.
+func (c source) says(path string, message m) *reply {
+	c.Helper()
+	return c.with("Authorization", basic(c.key, "")).post(path, message)
+}
+
+func (c source) tracks(user, event string, properties m) *reply {
+	c.Helper()
+	return c.says("/v1/track", track(user, event, properties))
+}
+
+func TestSources(t *testing.T) {
+	s := begin(t)
+	a := s.post("/v1/sources", m{"name": "shop", "kind": "browser", "allowedOrigins": []string{"https://shop.example.com"}}).expect(201)
+	a.has("kind", "browser", "trusted", false, "enabled", true, "unknownEvents", "accept", "analyticsConsent", "assumed", "requestsPerSecond", 1000)
+	id, key := a.text("sourceId"), a.text("writeKeys.0.writeKey")
+	if len(key) < 20 || a.header.Get("Location") != "/v1/sources/"+id {
+		t.Errorf("write key %q at %s", key, a.header.Get("Location"))
+	}
+	s.get("/v1/sources").expect(200).has("sources.0.sourceId", id, "sources.0.writeKeys.0.writeKey", key)
+
+	again := s.with("Idempotency-Key", "k1")
+	first := again.post("/v1/sources", m{"name": "once", "kind": "server"}).expect(201)
+	if second := again.post("/v1/sources", m{"name": "once", "kind": "server"}).expect(201); !bytes.Equal(second.body, first.body) {
+		t.Errorf("asked again: %s, want %s", second.body, first.body)
+	}
+	again.post("/v1/sources", m{"name": "another", "kind": "server"}).refused(409, "idempotency-key-reused")
+
+	for _, wrong := range []m{
+		{}, {"name": " ", "kind": "server"}, {"name": "x", "kind": "fridge"}, {"name": strings.Repeat("x", 101), "kind": "server"},
+		{"name": "x", "kind": "server", "allowedOrigins": []string{"shop.example.com"}}, {"name": "x", "kind": "server", "allowedOrigins": []string{"https://shop.example.com/"}},
+		{"name": "x", "kind": "server", "unknownEvents": "eat"}, {"name": "x", "kind": "server", "analyticsConsent": "whatever"},
+		{"name": "x", "kind": "server", "requestsPerSecond": 0}, {"name": "x", "kind": "server", "requestsPerSecond": 10001},
+		{"name": "x", "kind": "server", "allowedEvents": []string{""}},
+	} {
+		s.post("/v1/sources", wrong).refused(422, "invalid-source")
+	}
+	s.post("/v1/sources", m{"name": "x", "kind": "server", "colour": "red"}).refused(400, "invalid-json")
+	s.patch("/v1/sources/nobody", m{"name": "x"}).refused(404, "no-such-source")
+	s.patch("/v1/sources/"+id, m{"kind": "fridge"}).refused(422, "invalid-source")
+	s.post("/v1/sources/nobody/write-keys", m{}).refused(404, "no-such-source")
+	s.post("/v1/sources/"+id+"/write-keys", m{"overlap": "-1h"}).refused(400, "invalid-duration")
+	if got := s.pages("/v1/sources", "sources"); len(got) != 2 {
+		t.Errorf("%d sources", len(got))
+	}
+	s.restart() // they are kept
+	s.get("/v1/sources").expect(200).has("sources.0.writeKeys.0.writeKey", key)
+	s.post("/_local/rebuild", nil).expect(200).has("identical", true)
+}
+
+func TestDisabledSource(t *testing.T) {
+	s := begin(t)
+	c := s.source("server")
+	c.tracks("u1", "Left", nil).expect(200)
+	s.patch("/v1/sources/"+c.id, m{"enabled": false}).expect(200).has("enabled", false)
+	c.tracks("u1", "Left", nil).refused(404, "source-disabled")
+	s.patch("/v1/sources/"+c.id, m{"enabled": true}).expect(200)
+	c.tracks("u1", "Came", nil).expect(200)
+	if got := s.known("u1").tracked(); !slices.Equal(got, []string{"Left", "Came"}) {
+		t.Errorf("tracked %v", got)
+	}
+}
+
+func TestWriteKeysRotateWithAnOverlap(t *testing.T) {
+	s := begin(t)
+	old := s.source("server")
+	a := s.post("/v1/sources/"+old.id+"/write-keys", m{"overlap": "2h"}).expect(201)
+	fresh := source{s, old.id, a.text("writeKeys.1.writeKey")}
+	if fresh.key == old.key || fresh.key == "" {
+		t.Fatalf("the new key is %q", fresh.key)
+	}
+	for _, c := range []source{old, fresh} {
+		c.tracks("u1", "Left", nil).expect(200)
+	}
+	s.advance("2h")
+	old.tracks("u1", "Left", nil).refused(401, "invalid-write-key")
+	fresh.tracks("u1", "Left", nil).expect(200)
+	if shown := s.pages("/v1/sources", "sources")[0]["writeKeys"].([]any); len(shown) != 1 {
+		t.Errorf("an expired key is shown: %v", shown)
+	}
+	last := s.post("/v1/sources/"+old.id+"/write-keys", m{"overlap": "0s"}).expect(201).text("writeKeys.0.writeKey")
+	fresh.tracks("u1", "Left", nil).refused(401, "invalid-write-key")
+	source{s, old.id, last}.tracks("u1", "Left", nil).expect(200)
+	for range 9 {
+		s.post("/v1/sources/"+old.id+"/write-keys", m{}).expect(201)
+	}
+	s.post("/v1/sources/"+old.id+"/write-keys", m{}).refused(422, "too-many-write-keys")
+}
+
+// Only servers and webhooks have secret keys: what a browser says about money is behaviour, and nothing else.
+func TestOnlySecretKeysSayWhatWasBought(t *testing.T) {
+	s := begin(t)
+	order := m{"order_id": "o-1", "total": 10, "currency": "EUR"}
+	for _, kind := range []string{"browser", "mobile"} {
+		s.source(kind).tracks("u1", "Order Completed", order).expect(200)
+	}
+	c := s.known("u1")
+	if c.happened("OrderPlaced") != 0 || !slices.Equal(c.tracked(), []string{"Order Completed", "Order Completed"}) {
+		t.Errorf("placed %d, tracked %v", c.happened("OrderPlaced"), c.tracked())
+	}
+	s.source("server").tracks("u1", "Order Completed", order).expect(200)
+	if n := c.happened("OrderPlaced"); n != 1 {
+		t.Errorf("%d orders", n)
+	}
+	browser, server := s.source("browser"), s.source("server")
+	old := m{"batch": []m{{"type": "track", "userId": "u1", "event": "Imported", "timestamp": "2019-05-01T10:00:00Z"}}}
+	browser.says("/v1/import", old).refused(401, "not-a-server-source")
+	server.says("/v1/import", old).expect(200)
+	s.source("webhook").tracks("u1", "Left", nil).refused(401, "not-an-sdk-source")
+	events := c.events()
+	if last := events[len(events)-1]; last["occurredAt"] != "2019-05-01T10:00:00Z" {
+		t.Errorf("imported as %v", last)
+	}
+}
+
+func TestOrigins(t *testing.T) {
+	s := begin(t)
+	c := s.source("browser", "allowedOrigins", []string{"https://shop.example.com"})
+	from := func(origin string) *reply {
+		return c.with("Origin", origin, "Authorization", basic(c.key, "")).post("/v1/track", track("u1", "Left", nil))
+	}
+	a := from("https://shop.example.com").expect(200)
+	if a.header.Get("Access-Control-Allow-Origin") != "https://shop.example.com" || a.header.Get("Access-Control-Allow-Credentials") != "true" || a.header.Get("Vary") != "Origin" {
+		t.Errorf("headers %v", a.header)
+	}
+	a = from("https://evil.example.com")
+	a.refused(401, "origin-not-allowed")
+	if a.header.Get("Access-Control-Allow-Origin") != "https://evil.example.com" { // so that its console says why
+		t.Errorf("headers %v", a.header)
+	}
+	c.tracks("u1", "Left", nil).expect(200) // no web page
+	s.source("browser").with("Origin", "https://any.example.com").get("/healthz").expect(200)
+
+	for _, path := range []string{"/v1/t", "/v1/batch", "/beacon/v1/batch", "/api/s/track", "/anything/else"} {
+		a := s.with("Authorization", "", "Origin", "https://shop.example.com", "Access-Control-Request-Method", "POST").send("OPTIONS", path, nil).expect(204)
+		allowed := strings.ToLower(a.header.Get("Access-Control-Allow-Headers"))
+		for _, name := range []string{"authorization", "content-type", "anonymousid", "x-retry-count", "x-write-key", "x-ip-policy"} {
+			if !strings.Contains(allowed, name) {
+				t.Errorf("%s: browsers may not send %s", path, name)
+			}
+		}
+		if a.header.Get("Access-Control-Max-Age") != "900" || a.header.Get("Access-Control-Allow-Origin") != "https://shop.example.com" {
+			t.Errorf("%s: %v", path, a.header)
+		}
+	}
+}
+
+func TestRatesAreKept(t *testing.T) {
+	s := begin(t)
+	c, other := s.source("server", "requestsPerSecond", 3), s.source("server")
+	refused := 0
+	for range 30 {
+		a := c.tracks("u1", "Left", nil)
+		if a.status == 429 {
+			refused++
+			a.refused(429, "rate-limited")
+			if a.header.Get("Retry-After") != "1" {
+				t.Errorf("headers %v", a.header)
+			}
+		}
+	}
+	if refused == 0 {
+		t.Error("30 requests at once are taken from a source that may send 3 a second")
+	}
+	other.tracks("u1", "Left", nil).expect(200)
+	s.advance("1s")
+	c.tracks("u1", "Left", nil).expect(200)
+}
+
+func TestQuarantineAndRelease(t *testing.T) {
+	s := begin(t)
+	c := s.source("server", "unknownEvents", "quarantine", "allowedEvents", []string{})
+	c.says("/v1/batch", m{"batch": []m{
+		track("u1", "Product Viewed", m{"product_id": "p1"}),
+		track("u1", "Rocket Launched", m{"secret": "of Ada"}),
+		{"type": "track", "userId": "u1"},
+		{"type": "page", "userId": "u1", "properties": m{"url": "https://x"}},
+	}}).expect(200)
+	list := s.pages("/v1/quarantine", "messages")
+	if len(list) != 2 {
+		t.Fatalf("quarantined: %v", list)
+	}
+	launched := list[slices.IndexFunc(list, func(q m) bool { return strings.Contains(fmt.Sprint(q["message"]), "Rocket") })]
+	if !strings.Contains(launched["reason"].(string), "no specification") || launched["sourceId"] != c.id {
+		t.Errorf("%v", launched)
+	}
+	if got := s.pages("/v1/quarantine?source="+c.id, "messages"); len(got) != 2 {
+		t.Errorf("of the source: %v", got)
+	}
+	if got := s.pages("/v1/quarantine?source=another", "messages"); len(got) != 0 {
+		t.Errorf("of another: %v", got)
+	}
+	if got := s.pages("/v1/quarantine?limit=1", "messages"); len(got) != 2 {
+		t.Errorf("page by page: %v", got)
+	}
+	release := func(q m) *reply { return s.post("/v1/quarantine/"+q["id"].(string)+"/release", m{}) }
+	release(launched).refused(422, "still-invalid")
+	s.patch("/v1/sources/"+c.id, m{"unknownEvents": "accept"}).expect(200)
+	release(launched).expect(200).has("released", true)
+	release(launched).refused(404, "not-quarantined")
+	for _, q := range list {
+		if q["id"] != launched["id"] {
+			release(q).refused(422, "still-invalid")
+		}
+	}
+	if got := s.known("u1").tracked(); !slices.Equal(got, []string{"Rocket Launched"}) {
+		t.Errorf("tracked %v", got)
+	}
+	for _, wrong := range []string{"x", "%00", base64.RawURLEncoding.EncodeToString([]byte("dev\x00")), strings.Repeat("A", 1000), base64.RawURLEncoding.EncodeToString([]byte("\x00x"))} {
+		s.post("/v1/quarantine/"+wrong+"/release", m{}).refused(404, "not-quarantined")
+	}
+	s.get("/v1/quarantine?cursor=x").expect(400)
+
+	only := s.source("browser", "allowedEvents", []string{"Left"})
+	only.tracks("u2", "Came", nil).expect(200)
+	only.tracks("u2", "Left", nil).expect(200)
+	if got := s.known("u2").tracked(); !slices.Equal(got, []string{"Left"}) {
+		t.Errorf("tracked %v", got)
+	}
+}
+
+// Behaviour is kept as analytics consent allows; orders are kept whatever it says.
+func TestAnalyticsConsentGatesBehaviour(t *testing.T) {
+	s := begin(t)
+	asked, cautious := s.source("server"), s.source("server", "analyticsConsent", "required")
+	c := s.registers()
+	page := func(from source, context m) { from.says("/v1/page", m{"userId": c.id, "context": context}).expect(200) }
+	banner := func(categories m) m { return m{"consent": m{"categoryPreferences": categories}} }
+	views := func(want int, when string) {
+		t.Helper()
+		if n := c.happened("PageViewed"); n != want {
+			t.Errorf("%s: %d pages are kept, want %d", when, n, want)
+		}
+	}
+	page(asked, nil)
+	page(cautious, nil)
+	views(1, "never asked")
+	page(asked, banner(m{}))
+	page(asked, banner(m{"Analytics": false, "Advertising": true}))
+	views(1, "refused in a banner")
+	page(cautious, banner(m{"Analytics": true}))
+	views(2, "granted in a banner")
+	c.post(c.path("/consents"), m{"purpose": "analytics", "channel": "push"}).expect(201)
+	page(cautious, nil)
+	views(3, "consented")
+	c.delete(c.path("/consents/analytics/push")).expect(200)
+	page(asked, nil)
+	asked.tracks(c.id, "Left", nil).expect(200)
+	views(3, "revoked")
+	asked.tracks(c.id, "Order Completed", m{"order_id": "o-1", "total": 1, "currency": "EUR"}).expect(200)
+	if c.happened("OrderPlaced") != 1 || len(c.tracked()) != 0 {
+		t.Errorf("%d orders, tracked %v", c.happened("OrderPlaced"), c.tracked())
+	}
+	asked.says("/v1/page", m{"anonymousId": "a1"}).expect(200)
+	cautious.says("/v1/page", m{"anonymousId": "a2"}).expect(200)
+	s.settled()
+	if len(s.visitor("a1")) == 0 || len(s.visitor("a2")) != 0 {
+		t.Errorf("visitors: %v %v", s.visitor("a1"), s.visitor("a2"))
+	}
+}
+
+// Every way in of the wire contract stores the same thing.
+func TestEveryWayIn(t *testing.T) {
+	s := begin(t)
+	c := s.source("browser")
+	zipped := func(body m) string {
+		var b bytes.Buffer
+		w := gzip.NewWriter(&b)
+		raw, _ := json.Marshal(body)
+		_, _ = w.Write(raw)
+		_ = w.Close()
+		return b.String()
+	}
+	event := func(n int) m { return track("u1", fmt.Sprintf("Way %d", n), nil) }
+	typed := func(n int) m {
+		e := event(n)
+		e["type"] = "track"
+		return e
+	}
+	open := c.with("Authorization", "")
+	with := func(n int, key, value any) m {
+		e := typed(n)
+		e[key.(string)] = value
+		return e
+	}
+	for n, reply := range []*reply{
+		c.says("/v1/track", event(0)),
+		c.says("/v1/t", event(1)),
+		c.says("/v1/batch", m{"batch": []m{typed(2)}}),
+		c.says("/v1/b", m{"batch": []m{typed(3)}}),
+		open.post("/v1/t", with(4, "writeKey", c.key)),
+		open.with("Content-Type", "text/plain").post("/v1/t", with(5, "writeKey", c.key)),
+		open.with("Authorization", "Bearer token").post("/v1/t", with(6, "writeKey", c.key)),
+		open.with("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(c.key))).post("/v1/t", event(7)), // without a colon
+		open.post("/beacon/v1/batch?writeKey="+c.key, m{"batch": []m{typed(8)}}),
+		open.with("X-Write-Key", c.key).post("/api/s/track", event(9)),
+		open.with("X-Write-Key", c.key+":secret").post("/api/s/s2s/track", event(10)),
+		c.with("Authorization", basic(c.key, ""), "Content-Encoding", "gzip").post("/v1/batch", zipped(m{"batch": []m{typed(11)}})),
+		open.get("/pixel/v1/track?writeKey=" + c.key + "&userId=u1&event=Way+12&properties.a=b"),
+		open.get("/pixel/v1/track?writeKey=" + c.key + "&data=" + url.QueryEscape(base64.StdEncoding.EncodeToString([]byte(`{"userId":"u1","event":"Way 13"}`)))),
+	} {
+		if reply.status != 200 {
+			t.Errorf("way %d: %d %s", n, reply.status, reply.body)
+		}
+	}
+	var want []string
+	for n := range 14 {
+		want = append(want, fmt.Sprintf("Way %d", n))
+	}
+	if got := s.known("u1").tracked(); !slices.Equal(got, want) {
+		t.Errorf("tracked %v", got)
+	}
+	for letter, kind := range map[string]string{"p": "PageViewed", "s": "ScreenViewed"} {
+		c.says("/v1/"+letter, m{"userId": "u1", "name": "Home"}).expect(200)
+		if s.known("u1").happened(kind) != 1 {
+			t.Errorf("/v1/%s is no %s", letter, kind)
+		}
+	}
+	c.says("/v1/i", m{"userId": "u1", "traits": m{"firstName": "Ada"}}).expect(200)
+	c.says("/v1/g", m{"userId": "u1", "groupId": "g1"}).expect(200)
+	c.says("/v1/a", m{"userId": "u1", "previousId": "a9"}).expect(200)
+	s.known("u1").shown().has("firstName", "Ada")
+	open.post("/v1/m", m{"series": []m{}}).expect(200).has("success", true)
+}
+
+func TestPixelIsAlwaysAnImage(t *testing.T) {
+	s := begin(t).with("Authorization", "")
+	before := s.stored()
+	for _, path := range []string{"track", "page", "track?writeKey=wrong", "track?writeKey=" + WriteKey, "page?data=%%%", "track?writeKey=" + WriteKey + "&data=!!"} {
+		a := s.get("/pixel/v1/" + path)
+		if strings.Contains(path, "%%%") { // a query that cannot be read
+			continue
+		}
+		if a.status != 200 || a.header.Get("Content-Type") != "image/gif" || len(a.body) != 43 || !bytes.HasPrefix(a.body, []byte("GIF89a")) {
+			t.Errorf("%s: %d %s, %d bytes", path, a.status, a.header.Get("Content-Type"), len(a.body))
+		}
+	}
+	s.settled()
+	s.unchangedBut(before, func(string) bool { return false })
+}
+
+func TestWhatBrowsersAskForFirst(t *testing.T) {
+	s := begin(t)
+	c := s.source("browser")
+	open := s.with("Authorization", "")
+	host := strings.TrimPrefix(s.system.URL, "http://")
+	a := open.get("/v1/projects/" + c.key + "/settings").expect(200)
+	for _, want := range []string{`"apiHost":"` + host + `/v1"`, `"protocol":"http"`, `"apiKey":"` + c.key + `"`} {
+		if !strings.Contains(string(a.body), want) {
+			t.Errorf("settings %s lack %s", a.body, want)
+		}
+	}
+	open.get("/v1/projects/wrong/settings").refused(401, "invalid-write-key")
+	for _, path := range []string{"/sourceConfig", "/sourceConfig/", "/sourceConfig/?p=web&v=3"} {
+		open.with("Authorization", basic(c.key, "")).get(path).expect(200).has("source.id", c.id, "source.writeKey", c.key, "source.enabled", true)
+	}
+	open.get("/sourceConfig?writeKey="+c.key).expect(200).has("source.writeKey", c.key)
+	open.get("/sourceConfig").refused(401, "no-write-key")
+}
+
+func TestStrictMode(t *testing.T) {
+	s := begin(t)
+	c := s.source("browser")
+	lenient := c.with("Authorization", basic(c.key, ""), "X-Strict-Mode", "0")
+	lenient.post("/v1/track", m{}).expect(200).has("success", true)
+	lenient.post("/v1/track", `{`).expect(200)
+	c.with("Authorization", "Basic d3Jvbmc6", "X-Strict-Mode", "0").post("/v1/track", m{}).expect(200)
+	c.with("Authorization", basic(c.key, ""), "X-Strict-Mode", "1").post("/v1/track", m{}).refused(400, "invalid-event")
+}
+
+func TestBadEncodings(t *testing.T) {
+	s := begin(t)
+	c := s.source("browser")
+	zip := c.with("Authorization", basic(c.key, ""), "Content-Encoding", "gzip")
+	zip.post("/v1/track", "no gzip").refused(400, "invalid-encoding")
+	var bomb bytes.Buffer
+	w := gzip.NewWriter(&bomb)
+	_, _ = io.Copy(w, io.LimitReader(zeros{}, 64<<20))
+	_ = w.Close()
+	zip.post("/v1/batch", bomb.String()).refused(413, "too-large")
+	if got := http.DetectContentType(bomb.Bytes()); got != "application/x-gzip" {
+		t.Errorf("the bomb is %s", got)
+	}
+}
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = ' '
+	}
+	return len(p), nil
+}

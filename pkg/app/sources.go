@@ -1,0 +1,329 @@
+package app
+
+import (
+	"context"
+	"maps"
+	"sync"
+	"time"
+
+	"defter/pkg/eventstore"
+	"defter/pkg/fault"
+	"defter/pkg/ingest"
+	"defter/pkg/lambdaio"
+	"defter/pkg/source"
+)
+
+const (
+	sourcesFor   = 10 * time.Second // how long a change of a source may go unnoticed by other instances
+	unknownAgain = time.Second      // before an unknown key makes the sources be read again
+	maxOverlap   = 90 * 24 * time.Hour
+)
+
+// SourceRequest is the body of POST and PATCH /v1/sources; what is absent stays as it is.
+type SourceRequest struct {
+	Name              *string   `json:"name,omitempty" maxLength:"100"`
+	Kind              *string   `json:"kind,omitempty" enum:"browser,mobile,server,webhook" description:"a browser's and an app's write keys are public: they may not say what was ordered and paid"`
+	Enabled           *bool     `json:"enabled,omitempty" description:"a disabled source is answered 404; default true"`
+	AllowedOrigins    *[]string `json:"allowedOrigins,omitempty" maxItems:"100" description:"of web pages, as https://shop.example.com; empty for any"`
+	AllowedEvents     *[]string `json:"allowedEvents,omitempty" maxItems:"100" description:"names of track events; others are quarantined; empty for any"`
+	UnknownEvents     *string   `json:"unknownEvents,omitempty" enum:"accept,quarantine" description:"track events that are none of the e-commerce specification; default accept"`
+	AnalyticsConsent  *string   `json:"analyticsConsent,omitempty" enum:"assumed,required" description:"whether behaviour is kept of customers who were not asked; default assumed. Of those who refused it is never kept"`
+	RequestsPerSecond *int64    `json:"requestsPerSecond,omitempty" minimum:"1" maximum:"10000" description:"default 1000"`
+}
+
+// RotateRequest is the body of POST /v1/sources/{id}/write-keys.
+type RotateRequest struct {
+	Overlap string `json:"overlap,omitempty" description:"how long the keys before it still count, such as 24h (the default) or 0s"`
+}
+
+// WriteKeyShown is a write key with what a client presents.
+type WriteKeyShown struct {
+	KeyID     string     `json:"keyId"`
+	WriteKey  string     `json:"writeKey"`
+	IssuedAt  time.Time  `json:"issuedAt"`
+	ExpiresAt *time.Time `json:"expiresAt,omitempty"`
+}
+
+// SourceShown is a source as the API shows it.
+type SourceShown struct {
+	SourceID          string          `json:"sourceId"`
+	Name              string          `json:"name"`
+	Kind              string          `json:"kind"`
+	Trusted           bool            `json:"trusted" description:"may say what was ordered and paid"`
+	Enabled           bool            `json:"enabled"`
+	AllowedOrigins    []string        `json:"allowedOrigins"`
+	AllowedEvents     []string        `json:"allowedEvents"`
+	UnknownEvents     string          `json:"unknownEvents"`
+	AnalyticsConsent  string          `json:"analyticsConsent"`
+	RequestsPerSecond int64           `json:"requestsPerSecond"`
+	WriteKeys         []WriteKeyShown `json:"writeKeys"`
+	CreatedAt         time.Time       `json:"createdAt"`
+}
+
+// SourceList is all sources.
+type SourceList struct {
+	Sources []SourceShown `json:"sources"`
+}
+
+func (r SourceRequest) apply(s *source.Settings) {
+	set(&s.Name, r.Name)
+	set(&s.Kind, r.Kind)
+	set(&s.Enabled, r.Enabled)
+	set(&s.AllowedOrigins, r.AllowedOrigins)
+	set(&s.AllowedEvents, r.AllowedEvents)
+	set(&s.UnknownEvents, r.UnknownEvents)
+	set(&s.AnalyticsConsent, r.AnalyticsConsent)
+	set(&s.RequestsPerSecond, r.RequestsPerSecond)
+	if len(s.AllowedOrigins) == 0 {
+		s.AllowedOrigins = nil
+	}
+	if len(s.AllowedEvents) == 0 {
+		s.AllowedEvents = nil
+	}
+}
+
+func set[T any](to *T, from *T) {
+	if from != nil {
+		*to = *from
+	}
+}
+
+// createSource answers POST /v1/sources: 201 with the source and its write key.
+func (a *App) createSource(ctx context.Context, c *Call) (lambdaio.Response, error) {
+	var in SourceRequest
+	if err := decode(c, &in); err != nil {
+		return lambdaio.Response{}, err
+	}
+	settings := source.Settings{Enabled: true, UnknownEvents: source.Accept, AnalyticsConsent: source.Assumed, RequestsPerSecond: source.DefaultRate}
+	in.apply(&settings)
+	id := a.NewID()
+	return a.changeSources(ctx, c, id, 201, func(s source.State, _ time.Time) ([]any, error) {
+		return source.Create(s, id, a.NewID(), settings)
+	})
+}
+
+// changeSource answers PATCH /v1/sources/{id} with the source.
+func (a *App) changeSource(ctx context.Context, c *Call) (lambdaio.Response, error) {
+	var in SourceRequest
+	if err := decode(c, &in); err != nil {
+		return lambdaio.Response{}, err
+	}
+	return a.changeSources(ctx, c, c.Params["id"], 200, func(s source.State, _ time.Time) ([]any, error) {
+		return source.Change(s, c.Params["id"], in.apply)
+	})
+}
+
+// issueWriteKey answers POST /v1/sources/{id}/write-keys: 201 with the source, which has one key more.
+func (a *App) issueWriteKey(ctx context.Context, c *Call) (lambdaio.Response, error) {
+	in := RotateRequest{Overlap: "24h"}
+	if err := decode(c, &in); err != nil {
+		return lambdaio.Response{}, err
+	}
+	overlap, err := time.ParseDuration(in.Overlap)
+	if err != nil || overlap < 0 || overlap > maxOverlap {
+		return lambdaio.Response{}, fault.New(fault.Invalid, "invalid-duration", "overlap must be a duration of at most %d h, such as 24h", int(maxOverlap.Hours()))
+	}
+	return a.changeSources(ctx, c, c.Params["id"], 201, func(s source.State, at time.Time) ([]any, error) {
+		return source.Rotate(s, c.Params["id"], a.NewID(), at, at.Add(overlap))
+	})
+}
+
+func (a *App) changeSources(ctx context.Context, c *Call, id string, status int, decide func(s source.State, at time.Time) ([]any, error)) (lambdaio.Response, error) {
+	head, appended, err := a.Log.Handle(ctx, eventstore.Command{
+		Stream: source.Stream, Folds: []eventstore.AnyFold{source.Fold},
+		Meta: eventstore.Meta{Actor: c.Actor, Source: "api", CorrelationID: correlation(c)},
+		Decide: func(h *eventstore.Head) (eventstore.Decision, error) {
+			events, err := decide(source.Fold.Of(h), h.Now)
+			return eventstore.Decision{Events: eventstore.Happened(events...), Answer: func(next *eventstore.Head) ([]eventstore.Claim, error) {
+				return a.claim(c, id, next.Version, status)
+			}}, err
+		},
+	})
+	if err != nil {
+		return lambdaio.Response{}, err
+	}
+	if appended == 0 {
+		claims, err := a.claim(c, id, head.Version, status)
+		if err != nil {
+			return lambdaio.Response{}, err
+		}
+		for _, claim := range claims {
+			if err := a.Log.Store.Claim(ctx, claim); err != nil {
+				return lambdaio.Response{}, err
+			}
+		}
+	}
+	a.sources.forget()
+	return a.sourceAnswer(ctx, source.Fold.Of(head)[id], status)
+}
+
+// repeatSource answers a command on a source again, with the source as it is now: a key that was issued is still that key.
+func (a *App) repeatSource(ctx context.Context, _ *Call, id string, _ int64, status int) (lambdaio.Response, error) {
+	head, err := a.Log.Load(ctx, source.Stream, source.Fold)
+	if err != nil {
+		return lambdaio.Response{}, err
+	}
+	return a.sourceAnswer(ctx, source.Fold.Of(head)[id], status)
+}
+
+func (a *App) sourceAnswer(ctx context.Context, s source.Source, status int) (lambdaio.Response, error) {
+	shown, err := a.showSource(ctx, s)
+	if err != nil {
+		return lambdaio.Response{}, err
+	}
+	response := lambdaio.Response{Status: status, Body: shown}
+	if status == 201 {
+		response.Header = map[string]string{"location": "/v1/sources/" + s.ID}
+	}
+	return response, nil
+}
+
+// listSources answers GET /v1/sources, with the write keys.
+func (a *App) listSources(ctx context.Context, _ *Call) (lambdaio.Response, error) {
+	head, err := a.Log.Load(ctx, source.Stream, source.Fold)
+	if err != nil {
+		return lambdaio.Response{}, err
+	}
+	list := SourceList{Sources: []SourceShown{}}
+	for _, s := range source.Fold.Of(head).List() {
+		shown, err := a.showSource(ctx, s)
+		if err != nil {
+			return lambdaio.Response{}, err
+		}
+		list.Sources = append(list.Sources, shown)
+	}
+	return lambdaio.Response{Status: 200, Body: list}, nil
+}
+
+func (a *App) showSource(ctx context.Context, s source.Source) (SourceShown, error) {
+	shown := SourceShown{
+		SourceID: s.ID, Name: s.Settings.Name, Kind: s.Settings.Kind, Trusted: s.Settings.Trusted(), Enabled: s.Settings.Enabled,
+		AllowedOrigins: append([]string{}, s.Settings.AllowedOrigins...), AllowedEvents: append([]string{}, s.Settings.AllowedEvents...),
+		UnknownEvents: s.Settings.UnknownEvents, AnalyticsConsent: s.Settings.AnalyticsConsent, RequestsPerSecond: s.Settings.RequestsPerSecond,
+		WriteKeys: []WriteKeyShown{}, CreatedAt: s.CreatedAt,
+	}
+	for _, k := range s.Keys {
+		if !k.ValidAt(a.Now()) {
+			continue
+		}
+		key, err := a.writeKeyOf(ctx, s.ID, k.ID)
+		if err != nil {
+			return shown, err
+		}
+		shown.WriteKeys = append(shown.WriteKeys, WriteKeyShown{KeyID: k.ID, WriteKey: key, IssuedAt: k.IssuedAt, ExpiresAt: k.ExpiresAt})
+	}
+	return shown, nil
+}
+
+// writeKeyOf is what a client presents: made from the key's id and a secret, and stored nowhere.
+func (a *App) writeKeyOf(ctx context.Context, sourceID, keyID string) (string, error) {
+	return a.Keyring.Token(ctx, "write-key", sourceID+"/"+keyID)
+}
+
+// sources remembers who may send.
+type sources struct {
+	mu    sync.Mutex
+	byKey map[string]issued
+	names []string // ids of all sources
+	read  time.Time
+}
+
+type issued struct {
+	source source.Source
+	key    source.Key
+}
+
+// forget makes the next request read the sources again.
+func (s *sources) forget() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.byKey = nil
+}
+
+// known returns the sources by what their clients present, no older than a while.
+func (a *App) known(ctx context.Context, presented string) (map[string]issued, []string, error) {
+	a.sources.mu.Lock()
+	byKey, names, age := a.sources.byKey, a.sources.names, a.Now().Sub(a.sources.read)
+	a.sources.mu.Unlock()
+	if _, ok := byKey[presented]; byKey != nil && age >= 0 && (age < unknownAgain || ok && age < sourcesFor) {
+		return byKey, names, nil
+	}
+	head, err := a.Log.Load(ctx, source.Stream, source.Fold)
+	if err != nil {
+		return nil, nil, err
+	}
+	byKey, names = map[string]issued{}, nil
+	for _, s := range source.Fold.Of(head).List() {
+		names = append(names, s.ID)
+		for _, k := range s.Keys {
+			key, err := a.writeKeyOf(ctx, s.ID, k.ID)
+			if err != nil {
+				return nil, nil, err
+			}
+			byKey[key] = issued{s, k}
+		}
+	}
+	a.sources.mu.Lock()
+	defer a.sources.mu.Unlock()
+	a.sources.byKey, a.sources.names, a.sources.read = byKey, names, a.Now()
+	return byKey, names, nil
+}
+
+// sourceIDs are the ids of all sources.
+func (a *App) sourceIDs(ctx context.Context) ([]string, error) {
+	_, names, err := a.known(ctx, "")
+	ids := append([]string(nil), names...)
+	for _, s := range a.Fixed {
+		ids = append(ids, s.ID)
+	}
+	return ids, err
+}
+
+// sourceByID returns a source whatever its keys.
+func (a *App) sourceByID(ctx context.Context, id string) (ingest.Source, error) {
+	for s := range maps.Values(a.Fixed) {
+		if s.ID == id {
+			return s, nil
+		}
+	}
+	head, err := a.Log.Load(ctx, source.Stream, source.Fold)
+	if err != nil {
+		return ingest.Source{}, err
+	}
+	s, ok := source.Fold.Of(head)[id]
+	if !ok {
+		return ingest.Source{}, fault.New(fault.NotFound, "no-such-source", "there is no such source")
+	}
+	return senderOf(s), nil
+}
+
+// senderOf is a source as its messages are judged.
+func senderOf(s source.Source) ingest.Source {
+	return ingest.Source{
+		ID: s.ID, Kind: s.Settings.Kind, Trusted: s.Settings.Trusted(), AllowedEvents: s.Settings.AllowedEvents, AllowedOrigins: s.Settings.AllowedOrigins,
+		RefuseUnknown: s.Settings.UnknownEvents == source.Quarantine, NeedConsent: s.Settings.AnalyticsConsent == source.Required,
+		Rate: s.Settings.RequestsPerSecond,
+	}
+}
+
+// source returns who presents a write key.
+func (a *App) source(ctx context.Context, key string) (ingest.Source, error) {
+	if key == "" {
+		return ingest.Source{}, fault.New(fault.Unauthorized, "no-write-key", "failed to read writekey from header")
+	}
+	if s, ok := a.Fixed[key]; ok {
+		return s, nil
+	}
+	byKey, _, err := a.known(ctx, key)
+	if err != nil {
+		return ingest.Source{}, err
+	}
+	known, ok := byKey[key]
+	if !ok || !known.key.ValidAt(a.Now()) {
+		return ingest.Source{}, fault.New(fault.Unauthorized, "invalid-write-key", "invalid write key")
+	}
+	if !known.source.Settings.Enabled {
+		return ingest.Source{}, fault.New(fault.NotFound, "source-disabled", "source is disabled")
+	}
+	return senderOf(known.source), nil
+}

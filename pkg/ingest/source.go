@@ -1,0 +1,119 @@
+package ingest
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// Source is who sends, known by its write key.
+type Source struct {
+	ID             string
+	Kind           string   // browser, mobile, server or webhook
+	Trusted        bool     // a server of ours: may say what was ordered and paid. A browser's key is public and may not.
+	AllowedOrigins []string // of web pages, empty for any
+	AllowedEvents  []string // names of track events, empty for any
+	RefuseUnknown  bool     // track events that no specification knows
+	NeedConsent    bool     // keep behaviour only with analytics consent
+	Rate           int64    // requests a second, 0 for any
+}
+
+// spec is every track event of the e-commerce, email, experiment and consent specifications of Segment, version 2, in
+// the order of its documentation.
+var spec = []string{
+	"Products Searched", "Product List Viewed", "Product List Filtered", "Promotion Viewed", "Promotion Clicked", "Product Clicked", "Product Viewed",
+	"Product Added", "Product Removed", "Cart Viewed", "Checkout Started", "Checkout Step Viewed", "Checkout Step Completed", "Payment Info Entered",
+	"Order Updated", "Order Completed", "Order Refunded", "Order Cancelled", "Coupon Entered", "Coupon Applied", "Coupon Denied", "Coupon Removed",
+	"Product Added to Wishlist", "Product Removed from Wishlist", "Wishlist Product Added to Cart", "Product Shared", "Cart Shared", "Product Reviewed",
+	"Email Delivered", "Email Opened", "Email Link Clicked", "Email Bounced", "Email Marked as Spam", "Unsubscribed", "Experiment Viewed",
+	"Segment Consent Preference Updated",
+}
+
+// Refuses says why the source may not send a message, "" if it may.
+func (s Source) Refuses(m Message) string {
+	switch {
+	case m.Type != "track":
+	case len(s.AllowedEvents) > 0 && !slices.Contains(s.AllowedEvents, m.Event):
+		return "this source may not send this event"
+	case s.RefuseUnknown && !slices.Contains(s.AllowedEvents, m.Event) && !slices.Contains(spec, m.Event):
+		return "the event is in no specification, and this source quarantines those"
+	}
+	return ""
+}
+
+// Behaviour says whether a message tells what somebody did, for which analytics consent counts, rather than who they are
+// or what they bought.
+func Behaviour(m Message, s Source) bool {
+	switch m.Type {
+	case "page", "screen":
+		return true
+	case "track":
+		return !s.Trusted || !strings.HasPrefix(m.Event, "Order ")
+	}
+	return false
+}
+
+// Consents are the choices that a consent banner reports with each message.
+type Consents struct {
+	Preferences *map[string]bool `json:"categoryPreferences"`
+}
+
+// Analytics is what the customer chose about analytics in a banner; told is false where there was none. An object
+// without the category refuses it, as Segment has it.
+func (c Consents) Analytics() (granted, told bool) {
+	if c.Preferences == nil {
+		return false, false
+	}
+	for name, chosen := range *c.Preferences {
+		if strings.EqualFold(name, "analytics") && chosen {
+			return true, true
+		}
+	}
+	return false, true
+}
+
+// kinds are the last parts of the SDKs' paths, which analytics.js shortens to a letter.
+var kinds = map[string]string{
+	"i": "identify", "t": "track", "p": "page", "s": "screen", "g": "group", "a": "alias", "b": "batch", "import": "batch",
+}
+
+// Kind is what a path's last part says the body is: "batch" or a message type.
+func Kind(path string) string {
+	last := path[strings.LastIndexByte(path, '/')+1:]
+	if kind, ok := kinds[last]; ok {
+		return kind
+	}
+	return last
+}
+
+// Pixel makes a message's JSON of a pixel's query: data is base64 of the whole message, as Segment's pixel has it; else
+// each parameter is a member, and those under properties. or context. theirs.
+func Pixel(q url.Values) ([]byte, error) {
+	if data := q.Get("data"); data != "" {
+		for _, encoding := range []*base64.Encoding{base64.StdEncoding, base64.URLEncoding, base64.RawStdEncoding, base64.RawURLEncoding} {
+			if raw, err := encoding.DecodeString(data); err == nil {
+				return raw, nil
+			}
+		}
+	}
+	message := map[string]any{}
+	for name, values := range q {
+		if name == "writeKey" || name == "data" || len(values) == 0 {
+			continue
+		}
+		object, member, nested := strings.Cut(name, ".")
+		if !nested || object != "properties" && object != "context" {
+			message[name] = values[0]
+			continue
+		}
+		inner, _ := message[object].(map[string]any)
+		if inner == nil {
+			inner = map[string]any{}
+		}
+		inner[member] = values[0]
+		message[object] = inner
+	}
+	return json.Marshal(message)
+}

@@ -1,0 +1,251 @@
+// Package source holds who may send events, and what is believed of them. Three words: a source is a website, an app or a
+// server that sends; its write keys are what it presents; it is trusted if its keys are secret, so that it may say what
+// was ordered and paid. All sources are one stream: they are few, and every request needs them.
+package source
+
+import (
+	"maps"
+	"net/url"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"defter/pkg/eventstore"
+	"defter/pkg/fault"
+)
+
+// Stream is the stream of all sources.
+const Stream = "SOURCES"
+
+// Limits.
+const (
+	MaxSources = 200
+	MaxKeys    = 10 // of one source, not expired
+	MaxRate    = 10_000
+	maxName    = 100 // bytes
+	maxList    = 100
+	maxOrigin  = 200 // bytes
+)
+
+// DefaultRate is how many requests a second a source may send that nobody gave another rate.
+const DefaultRate = 1000
+
+// Kinds of sources.
+const (
+	Browser = "browser"
+	Mobile  = "mobile"
+	Server  = "server"
+	Webhook = "webhook"
+)
+
+// What becomes of what a source says, in the words of its settings.
+const (
+	Accept     = "accept"     // unknown events are kept as they came
+	Quarantine = "quarantine" // unknown events are put aside
+	Assumed    = "assumed"    // behaviour is kept unless analytics consent was refused
+	Required   = "required"   // behaviour is kept only with analytics consent
+)
+
+// Settings are what can be set of a source.
+type Settings struct {
+	Name              string   `json:"name" pii:"-" jsonschema:"maxLength=100"`
+	Kind              string   `json:"kind" pii:"-" jsonschema:"enum=browser,enum=mobile,enum=server,enum=webhook"`
+	Enabled           bool     `json:"enabled" pii:"-"`
+	AllowedOrigins    []string `json:"allowedOrigins,omitempty" pii:"-" jsonschema:"maxItems=100"`
+	AllowedEvents     []string `json:"allowedEvents,omitempty" pii:"-" jsonschema:"maxItems=100"`
+	UnknownEvents     string   `json:"unknownEvents" pii:"-" jsonschema:"enum=accept,enum=quarantine"`
+	AnalyticsConsent  string   `json:"analyticsConsent" pii:"-" jsonschema:"enum=assumed,enum=required"`
+	RequestsPerSecond int64    `json:"requestsPerSecond" pii:"-"`
+}
+
+// Trusted says whether the source's keys are secret: only then may it say what was ordered and paid.
+func (s Settings) Trusted() bool { return s.Kind == Server || s.Kind == Webhook }
+
+// Created: there is a new source.
+type Created struct {
+	SourceID string   `json:"sourceId" pii:"-"`
+	Settings Settings `json:"settings" pii:"-"`
+}
+
+// Changed: a source has other settings.
+type Changed struct {
+	SourceID string   `json:"sourceId" pii:"-"`
+	Settings Settings `json:"settings" pii:"-"`
+}
+
+// KeyIssued: a source has a new write key. The key itself can be made again from its id, and is stored nowhere.
+type KeyIssued struct {
+	SourceID string `json:"sourceId" pii:"-"`
+	KeyID    string `json:"keyId" pii:"-"`
+}
+
+// KeyRetired: a write key counts no longer from a time on.
+type KeyRetired struct {
+	SourceID  string    `json:"sourceId" pii:"-"`
+	KeyID     string    `json:"keyId" pii:"-"`
+	ExpiresAt time.Time `json:"expiresAt" pii:"-"`
+}
+
+// Events are the event types of this package.
+var Events = []eventstore.Declaration{
+	eventstore.Declare[Created]("SourceCreated"),
+	eventstore.Declare[Changed]("SourceChanged"),
+	eventstore.Declare[KeyIssued]("WriteKeyIssued"),
+	eventstore.Declare[KeyRetired]("WriteKeyRetired"),
+}
+
+// Key is a write key of a source.
+type Key struct {
+	ID        string     `json:"keyId"`
+	IssuedAt  time.Time  `json:"issuedAt"`
+	ExpiresAt *time.Time `json:"expiresAt,omitempty"`
+}
+
+// ValidAt says whether the key counts.
+func (k Key) ValidAt(at time.Time) bool { return k.ExpiresAt == nil || at.Before(*k.ExpiresAt) }
+
+// Source is a source as it stands.
+type Source struct {
+	ID        string    `json:"sourceId"`
+	Settings  Settings  `json:"settings"`
+	Keys      []Key     `json:"keys"`
+	CreatedAt time.Time `json:"createdAt"`
+}
+
+// State is all sources, by id.
+type State map[string]Source
+
+// Fold computes the State.
+var Fold = &eventstore.Fold[State]{Name: "sources", Version: 1, Evolve: func(s State, e eventstore.Event) State {
+	return Evolve(s, e.Data, e.OccurredAt)
+}}
+
+// Evolve folds one event.
+func Evolve(s State, event any, at time.Time) State {
+	change := func(id string, by func(*Source)) State {
+		next := maps.Clone(s)
+		if next == nil {
+			next = State{}
+		}
+		source := next[id]
+		by(&source)
+		next[id] = source
+		return next
+	}
+	switch e := event.(type) {
+	case Created:
+		return change(e.SourceID, func(s *Source) { s.ID, s.Settings, s.CreatedAt = e.SourceID, e.Settings, at })
+	case Changed:
+		return change(e.SourceID, func(s *Source) { s.Settings = e.Settings })
+	case KeyIssued:
+		return change(e.SourceID, func(s *Source) {
+			s.Keys = slices.DeleteFunc(slices.Clone(s.Keys), func(k Key) bool { return !k.ValidAt(at) })
+			s.Keys = append(s.Keys, Key{ID: e.KeyID, IssuedAt: at})
+		})
+	case KeyRetired:
+		return change(e.SourceID, func(s *Source) {
+			s.Keys = slices.Clone(s.Keys)
+			for i := range s.Keys {
+				if s.Keys[i].ID == e.KeyID {
+					s.Keys[i].ExpiresAt = &e.ExpiresAt
+				}
+			}
+		})
+	}
+	return s
+}
+
+// List returns the sources in the order of their creation.
+func (s State) List() []Source {
+	return slices.SortedFunc(maps.Values(s), func(a, b Source) int {
+		if c := a.CreatedAt.Compare(b.CreatedAt); c != 0 {
+			return c
+		}
+		return strings.Compare(a.ID, b.ID)
+	})
+}
+
+// Create makes a source with its first write key.
+func Create(s State, id, keyID string, settings Settings) ([]any, error) {
+	if len(s) >= MaxSources {
+		return nil, fault.New(fault.Rejected, "too-many-sources", "there are %d sources, the most there can be", len(s))
+	}
+	if err := settings.check(); err != nil {
+		return nil, err
+	}
+	return []any{Created{SourceID: id, Settings: settings}, KeyIssued{SourceID: id, KeyID: keyID}}, nil
+}
+
+// Change gives a source other settings.
+func Change(s State, id string, by func(*Settings)) ([]any, error) {
+	source, ok := s[id]
+	if !ok {
+		return nil, unknown()
+	}
+	next := source.Settings
+	by(&next)
+	if err := next.check(); err != nil {
+		return nil, err
+	}
+	if reflect.DeepEqual(next, source.Settings) {
+		return nil, nil
+	}
+	return []any{Changed{SourceID: id, Settings: next}}, nil
+}
+
+// Rotate issues a new write key; those before it count until at.
+func Rotate(s State, id, keyID string, now, until time.Time) ([]any, error) {
+	source, ok := s[id]
+	if !ok {
+		return nil, unknown()
+	}
+	var events []any
+	valid := 0
+	for _, k := range source.Keys {
+		if !k.ValidAt(now) {
+			continue
+		}
+		if valid++; k.ValidAt(until) {
+			events = append(events, KeyRetired{SourceID: id, KeyID: k.ID, ExpiresAt: until})
+		}
+	}
+	if valid >= MaxKeys {
+		return nil, fault.New(fault.Rejected, "too-many-write-keys", "a source has at most %d write keys at a time; wait until one expires", MaxKeys)
+	}
+	return append(events, KeyIssued{SourceID: id, KeyID: keyID}), nil
+}
+
+func unknown() error { return fault.New(fault.NotFound, "no-such-source", "there is no such source") }
+
+func (s Settings) check() error {
+	invalid := func(format string, args ...any) error {
+		return fault.New(fault.Rejected, "invalid-source", format, args...)
+	}
+	switch {
+	case strings.TrimSpace(s.Name) == "" || len(s.Name) > maxName:
+		return invalid("name must have 1 to %d bytes", maxName)
+	case !slices.Contains([]string{Browser, Mobile, Server, Webhook}, s.Kind):
+		return invalid("kind must be browser, mobile, server or webhook")
+	case s.UnknownEvents != Accept && s.UnknownEvents != Quarantine:
+		return invalid("unknownEvents must be accept or quarantine")
+	case s.AnalyticsConsent != Assumed && s.AnalyticsConsent != Required:
+		return invalid("analyticsConsent must be assumed or required")
+	case s.RequestsPerSecond < 1 || s.RequestsPerSecond > MaxRate:
+		return invalid("requestsPerSecond must be 1 to %d", MaxRate)
+	case len(s.AllowedOrigins) > maxList || len(s.AllowedEvents) > maxList:
+		return invalid("a list has at most %d entries", maxList)
+	}
+	for _, origin := range s.AllowedOrigins {
+		u, err := url.Parse(origin)
+		if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.Scheme+"://"+u.Host != origin || len(origin) > maxOrigin {
+			return invalid("an allowed origin is of the form https://shop.example.com")
+		}
+	}
+	for _, event := range s.AllowedEvents {
+		if event == "" || len(event) > maxName {
+			return invalid("an allowed event has 1 to %d bytes", maxName)
+		}
+	}
+	return nil
+}
