@@ -18,7 +18,7 @@ run: $(ENGINE) ## run everything on this machine (PORT, DATA_DIR, WELCOME_DELAY,
 	@go build -o bin/defter ./cmd/defter
 	@exec bin/defter
 
-test: $(ENGINE) demo/node_modules ## every test below the emulator's level
+test: $(ENGINE) demo/node_modules localstack/sdks/node_modules ## every test below the emulator's level
 	go test ./...
 	cd demo && npm test --silent
 
@@ -76,4 +76,8 @@ infra/cli/node_modules: infra/cli/package-lock.json
 
 demo/node_modules: demo/package-lock.json
 	npm ci --prefix demo --no-audit --no-fund --silent
+	@touch $@
+
+localstack/sdks/node_modules: localstack/sdks/package-lock.json
+	npm ci --prefix localstack/sdks --no-audit --no-fund --silent --ignore-scripts
 	@touch $@

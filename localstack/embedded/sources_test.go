@@ -177,6 +177,17 @@ func TestOrigins(t *testing.T) {
 	}
 }
 
+// Releases of the SDKs bring headers of their own, such as RudderStack's for tries that are repeated.
+func TestBrowsersMaySendTheHeadersTheyAskFor(t *testing.T) {
+	s := begin(t).with("Authorization", "", "Origin", "https://shop.example.com")
+	for asked, want := range map[string]bool{"rsa-retry-attempt,sentat": true, "x<script>": false, strings.Repeat("x", 1001): false} {
+		allowed := s.with("Access-Control-Request-Headers", asked).send("OPTIONS", "/v1/track", nil).expect(204).header.Get("Access-Control-Allow-Headers")
+		if strings.HasSuffix(allowed, ", "+asked) != want || !strings.HasPrefix(allowed, "Authorization, ") {
+			t.Errorf("asked for %.30s, may send %.300s", asked, allowed)
+		}
+	}
+}
+
 func TestRatesAreKept(t *testing.T) {
 	s := begin(t)
 	c, other := s.source("server", "requestsPerSecond", 3), s.source("server")

@@ -26,7 +26,7 @@ import (
 var gif, _ = base64.StdEncoding.DecodeString("R0lGODlhAQABAIAAAP///wAAACH5BAEAAAAALAAAAAABAAEAAAICRAEAOw==")
 
 // allowedHeaders are the headers that browsers may send: those of the SDKs. A star would not cover Authorization.
-const allowedHeaders = "Authorization, Content-Type, Content-Encoding, AnonymousId, X-Retry-Count, X-Write-Key, X-IP-Policy, X-Strict-Mode, Idempotency-Key"
+const allowedHeaders = "Authorization, Content-Type, Content-Encoding, AnonymousId, X-Retry-Count, X-Write-Key, X-IP-Policy, X-Strict-Mode, Idempotency-Key, SentAt"
 
 // IngestEvents answers the SDKs' endpoints, from any web page: a write key may only add.
 func (a *App) IngestEvents(ctx context.Context, r lambdaio.Request) (lambdaio.Response, error) {
@@ -41,7 +41,7 @@ func (a *App) IngestEvents(ctx context.Context, r lambdaio.Request) (lambdaio.Re
 			"access-control-allow-origin": origin, "access-control-allow-credentials": "true", "access-control-expose-headers": "Retry-After", "vary": "Origin",
 		}
 		if strings.HasPrefix(r.Route, "OPTIONS ") {
-			header["access-control-allow-methods"], header["access-control-allow-headers"], header["access-control-max-age"] = "GET, POST, OPTIONS", allowedHeaders, "900"
+			header["access-control-allow-methods"], header["access-control-allow-headers"], header["access-control-max-age"] = "GET, POST, OPTIONS", mayAsk(r), "900"
 		}
 		for name, value := range response.Header {
 			header[name] = value
@@ -49,6 +49,18 @@ func (a *App) IngestEvents(ctx context.Context, r lambdaio.Request) (lambdaio.Re
 		response.Header = header
 	}
 	return response, nil
+}
+
+// mayAsk is the headers that a browser may send: those known, and those that it asks for. New releases of the SDKs bring
+// headers of their own, and none is a danger here: the write key alone decides.
+func mayAsk(r lambdaio.Request) string {
+	asked := r.Header["access-control-request-headers"]
+	if asked == "" || len(asked) > 1000 || strings.ContainsFunc(asked, func(c rune) bool {
+		return !(c == '-' || c == '_' || c == ',' || c == ' ' || c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z')
+	}) {
+		return allowedHeaders
+	}
+	return allowedHeaders + ", " + asked
 }
 
 func (a *App) receive(ctx context.Context, r lambdaio.Request) (lambdaio.Response, error) {
