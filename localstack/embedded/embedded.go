@@ -50,7 +50,7 @@ const (
 
 	// The engine writes one item at a time. Projections that asked for more than a few at once would only make those
 	// wait who are to be answered.
-	projectWorkers = 2
+	projectWorkers = 4
 )
 
 // Config says how to run.
