@@ -138,7 +138,8 @@ func sampleOf(t reflect.Type, tag reflect.StructTag) reflect.Value {
 	case reflect.Slice:
 		v.Set(reflect.Append(v, sampleOf(t.Elem(), "")))
 	case reflect.Map:
-		v.Set(reflect.ValueOf(map[string]any{"plan": "gold"}))
+		v.Set(reflect.MakeMap(t))
+		v.SetMapIndex(reflect.ValueOf("plan"), reflect.ValueOf("gold"))
 	case reflect.Struct:
 		for i := range t.NumField() {
 			v.Field(i).Set(sampleOf(t.Field(i).Type, t.Field(i).Tag))

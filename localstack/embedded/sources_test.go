@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	stripe "github.com/stripe/stripe-go/v85/webhook"
 )
 
 // source is a source that the story made.
@@ -138,7 +140,7 @@ func TestOnlySecretKeysSayWhatWasBought(t *testing.T) {
 	old := m{"batch": []m{{"type": "track", "userId": "u1", "event": "Imported", "timestamp": "2019-05-01T10:00:00Z"}}}
 	browser.says("/v1/import", old).refused(401, "not-a-server-source")
 	server.says("/v1/import", old).expect(200)
-	s.source("webhook").tracks("u1", "Left", nil).refused(401, "not-an-sdk-source")
+	s.source("webhook", "webhook", m{"signature": "none", "rules": []m{{"event": "Left", "userId": "$.body.user"}}}).tracks("u1", "Left", nil).refused(401, "not-an-sdk-source")
 	events := c.events()
 	if last := events[len(events)-1]; last["occurredAt"] != "2019-05-01T10:00:00Z" {
 		t.Errorf("imported as %v", last)
@@ -433,4 +435,53 @@ func (zeros) Read(p []byte) (int, error) {
 		p[i] = ' '
 	}
 	return len(p), nil
+}
+
+// A shop's payments come from Stripe, signed by Stripe's own library, and count once however often they are delivered.
+func TestStripeDeliversOnce(t *testing.T) {
+	s := begin(t)
+	const secret = "whsec_of_the_shop"
+	c := s.source("webhook", "webhook", m{"signature": "stripe", "secret": secret})
+	if shown := s.get("/v1/sources").expect(200); strings.Contains(string(shown.body), secret) {
+		t.Error("the secret is shown")
+	}
+	deliver := func(body m) *reply {
+		raw, err := json.Marshal(body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		signed := stripe.GenerateTestSignedPayload(&stripe.UnsignedPayload{Payload: raw, Secret: secret, Timestamp: s.system.clock.Now()})
+		return s.with("Authorization", "", "Stripe-Signature", signed.Header).post("/v1/webhook?writeKey="+c.key, string(raw))
+	}
+	paid := m{"id": "evt_1", "type": "checkout.session.completed", "created": s.system.clock.Now().Unix(), "data": m{"object": m{
+		"client_reference_id": "u1", "amount_total": 1999, "amount_subtotal": 1999, "currency": "eur", "metadata": m{"order_id": "o-1"},
+	}}}
+	refunded := m{"id": "evt_2", "type": "refund.created", "created": s.system.clock.Now().Unix(), "data": m{"object": m{
+		"id": "re_1", "amount": 999, "currency": "eur", "metadata": m{"order_id": "o-1", "customer_id": "u1"},
+	}}}
+	for range 3 {
+		deliver(paid).expect(200)
+		deliver(refunded).expect(200)
+	}
+	paid["id"] = "evt_3" // the same order in another event
+	deliver(paid).expect(200)
+	deliver(m{"id": "evt_4", "type": "customer.created"}).expect(200)
+	s.settled()
+	s.known("u1").shown().has("orders", 1, "lifetimeValue.0.amountMinor", 1000, "lifetimeValue.0.currency", "EUR")
+
+	before := s.stored()
+	open := s.with("Authorization", "")
+	open.post("/v1/webhook?writeKey="+c.key, paid).refused(401, "invalid-signature")
+	open.post("/v1/webhook", paid).refused(401, "no-write-key")
+	open.post("/v1/webhook?writeKey=wrong", paid).refused(401, "invalid-write-key")
+	open.post("/v1/webhook?writeKey="+s.source("server").key, paid).refused(401, "not-a-webhook")
+	s.settled()
+	s.unchangedBut(before, func(key string) bool { return strings.Contains(key, "SOURCES") })
+
+	// Another secret, the rules unchanged; and rules of its own.
+	s.patch("/v1/sources/"+c.id, m{"webhook": m{"signature": "stripe"}}).expect(200)
+	deliver(m{"id": "evt_5", "type": "customer.created"}).expect(200)
+	s.patch("/v1/sources/"+c.id, m{"webhook": m{"signature": "none", "rules": []m{{"event": "Order Completed", "userId": "id"}}}}).refused(422, "invalid-source")
+	s.patch("/v1/sources/"+c.id, m{"kind": "server"}).refused(422, "invalid-source")
+	s.post("/v1/sources", m{"name": "x", "kind": "webhook"}).refused(422, "invalid-source")
 }

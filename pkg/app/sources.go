@@ -11,6 +11,7 @@ import (
 	"defter/pkg/ingest"
 	"defter/pkg/lambdaio"
 	"defter/pkg/source"
+	"defter/pkg/webhook"
 )
 
 const (
@@ -29,6 +30,8 @@ type SourceRequest struct {
 	UnknownEvents     *string   `json:"unknownEvents,omitempty" enum:"accept,quarantine" description:"track events that are none of the e-commerce specification; default accept"`
 	AnalyticsConsent  *string   `json:"analyticsConsent,omitempty" enum:"assumed,required" description:"whether behaviour is kept of customers who were not asked; default assumed. Of those who refused it is never kept"`
 	RequestsPerSecond *int64    `json:"requestsPerSecond,omitempty" minimum:"1" maximum:"10000" description:"default 1000"`
+
+	Webhook *source.Webhook `json:"webhook,omitempty" description:"of a source of kind webhook: how deliveries are signed and what they mean. stripe, shopify and sendgrid need no rules of their own. An absent secret stays as it was"`
 }
 
 // RotateRequest is the body of POST /v1/sources/{id}/write-keys.
@@ -56,6 +59,7 @@ type SourceShown struct {
 	UnknownEvents     string          `json:"unknownEvents"`
 	AnalyticsConsent  string          `json:"analyticsConsent"`
 	RequestsPerSecond int64           `json:"requestsPerSecond"`
+	Webhook           *source.Webhook `json:"webhook,omitempty" description:"without its secret"`
 	WriteKeys         []WriteKeyShown `json:"writeKeys"`
 	CreatedAt         time.Time       `json:"createdAt"`
 }
@@ -74,12 +78,39 @@ func (r SourceRequest) apply(s *source.Settings) {
 	set(&s.UnknownEvents, r.UnknownEvents)
 	set(&s.AnalyticsConsent, r.AnalyticsConsent)
 	set(&s.RequestsPerSecond, r.RequestsPerSecond)
+	if r.Webhook != nil {
+		next := *r.Webhook
+		if next.Secret == "" && s.Webhook != nil {
+			next.Secret = s.Webhook.Secret
+		}
+		if preset, ok := webhook.Presets[next.Signature]; ok && len(next.Rules) == 0 {
+			next.Each, next.Rules = preset.Each, preset.Rules
+		}
+		s.Webhook = &next
+	}
 	if len(s.AllowedOrigins) == 0 {
 		s.AllowedOrigins = nil
 	}
 	if len(s.AllowedEvents) == 0 {
 		s.AllowedEvents = nil
 	}
+}
+
+// checked looks at what the domain cannot: whether a webhook's expressions and secret can be read.
+func checked(events []any, err error) ([]any, error) {
+	for _, event := range events {
+		var settings source.Settings
+		switch e := event.(type) {
+		case source.Created:
+			settings = e.Settings
+		case source.Changed:
+			settings = e.Settings
+		}
+		if settings.Webhook != nil && err == nil {
+			err = webhook.Check(*settings.Webhook)
+		}
+	}
+	return events, err
 }
 
 func set[T any](to *T, from *T) {
@@ -98,7 +129,7 @@ func (a *App) createSource(ctx context.Context, c *Call) (lambdaio.Response, err
 	in.apply(&settings)
 	id := a.NewID()
 	return a.changeSources(ctx, c, id, 201, func(s source.State, _ time.Time) ([]any, error) {
-		return source.Create(s, id, a.NewID(), settings)
+		return checked(source.Create(s, id, a.NewID(), settings))
 	})
 }
 
@@ -109,7 +140,7 @@ func (a *App) changeSource(ctx context.Context, c *Call) (lambdaio.Response, err
 		return lambdaio.Response{}, err
 	}
 	return a.changeSources(ctx, c, c.Params["id"], 200, func(s source.State, _ time.Time) ([]any, error) {
-		return source.Change(s, c.Params["id"], in.apply)
+		return checked(source.Change(s, c.Params["id"], in.apply))
 	})
 }
 
@@ -201,6 +232,11 @@ func (a *App) showSource(ctx context.Context, s source.Source) (SourceShown, err
 		AllowedOrigins: append([]string{}, s.Settings.AllowedOrigins...), AllowedEvents: append([]string{}, s.Settings.AllowedEvents...),
 		UnknownEvents: s.Settings.UnknownEvents, AnalyticsConsent: s.Settings.AnalyticsConsent, RequestsPerSecond: s.Settings.RequestsPerSecond,
 		WriteKeys: []WriteKeyShown{}, CreatedAt: s.CreatedAt,
+	}
+	if s.Settings.Webhook != nil {
+		open := *s.Settings.Webhook
+		open.Secret = ""
+		shown.Webhook = &open
 	}
 	for _, k := range s.Keys {
 		if !k.ValidAt(a.Now()) {
@@ -314,16 +350,21 @@ func (a *App) source(ctx context.Context, key string) (ingest.Source, error) {
 	if s, ok := a.Fixed[key]; ok {
 		return s, nil
 	}
+	s, err := a.storedSource(ctx, key)
+	return senderOf(s), err
+}
+
+func (a *App) storedSource(ctx context.Context, key string) (source.Source, error) {
 	byKey, _, err := a.known(ctx, key)
 	if err != nil {
-		return ingest.Source{}, err
+		return source.Source{}, err
 	}
 	known, ok := byKey[key]
 	if !ok || !known.key.ValidAt(a.Now()) {
-		return ingest.Source{}, fault.New(fault.Unauthorized, "invalid-write-key", "invalid write key")
+		return source.Source{}, fault.New(fault.Unauthorized, "invalid-write-key", "invalid write key")
 	}
 	if !known.source.Settings.Enabled {
-		return ingest.Source{}, fault.New(fault.NotFound, "source-disabled", "source is disabled")
+		return source.Source{}, fault.New(fault.NotFound, "source-disabled", "source is disabled")
 	}
-	return senderOf(known.source), nil
+	return known.source, nil
 }

@@ -18,6 +18,7 @@ import (
 	"defter/pkg/fault"
 	"defter/pkg/ingest"
 	"defter/pkg/lambdaio"
+	"defter/pkg/webhook"
 
 	"golang.org/x/time/rate"
 )
@@ -73,6 +74,8 @@ func (a *App) receive(ctx context.Context, r lambdaio.Request) (lambdaio.Respons
 		return a.segmentSettings(ctx, r)
 	case strings.HasPrefix(r.Path, "/sourceConfig"):
 		return a.rudderConfig(ctx, r)
+	case r.Path == "/v1/webhook":
+		return a.takeWebhook(ctx, r)
 	case r.Path == "/v1/m": // what analytics.js measures about itself
 		return accepted(), nil
 	}
@@ -135,6 +138,54 @@ func (a *App) accept(ctx context.Context, r lambdaio.Request, kind string) (lamb
 	return accepted(), nil
 }
 
+// takeWebhook takes in what another service posts. A delivery that comes again changes nothing.
+func (a *App) takeWebhook(ctx context.Context, r lambdaio.Request) (lambdaio.Response, error) {
+	key := writeKey(r, "")
+	if key == "" {
+		return lambdaio.Response{}, fault.New(fault.Unauthorized, "no-write-key", "failed to read writekey from header")
+	}
+	now := a.Now().UTC()
+	stored, err := a.storedSource(ctx, key)
+	if err != nil {
+		return lambdaio.Response{}, err
+	}
+	sender, hook := senderOf(stored), stored.Settings.Webhook
+	switch {
+	case hook == nil:
+		return lambdaio.Response{}, fault.New(fault.Unauthorized, "not-a-webhook", "source does not accept webhook events")
+	case len(r.Body) > ingest.MaxBatchBytes:
+		return lambdaio.Response{}, fault.New(fault.Invalid, "too-large", "a delivery has at most %d bytes, this one %d", ingest.MaxBatchBytes, len(r.Body))
+	case !a.rates.allow(sender, now):
+		return lambdaio.Response{}, fault.New(fault.Busy, "rate-limited", "this source sends more than %d requests a second", sender.Rate)
+	}
+	if err := webhook.Verify(*hook, r.Header, r.Body, now); err != nil {
+		return lambdaio.Response{}, err
+	}
+	messages, unmatched, err := webhook.Messages(*hook, r.Header, r.Body)
+	if err != nil {
+		return lambdaio.Response{}, err
+	}
+	if unmatched > 0 && sender.RefuseUnknown {
+		if err := a.quarantine(ctx, sender, quarantineOwner, ingest.Rejected{Raw: r.Body, Reason: "no rule fits the delivery"}, now); err != nil {
+			return lambdaio.Response{}, err
+		}
+	} else if unmatched > 0 {
+		slog.InfoContext(ctx, "webhook delivery fits no rule", "source", sender.ID, "elements", unmatched)
+	}
+	if len(messages) == 0 {
+		return accepted(), nil
+	}
+	body, err := json.Marshal(map[string]any{"batch": messages})
+	if err != nil {
+		return lambdaio.Response{}, err
+	}
+	parsed, err := ingest.Parse(body, "batch", now)
+	if err != nil {
+		return lambdaio.Response{}, err
+	}
+	return accepted(), a.ingest(ctx, &Call{Request: r, Actor: "source:" + sender.ID}, sender, parsed, now)
+}
+
 func accepted() lambdaio.Response {
 	return lambdaio.Response{Status: 200, Header: map[string]string{"content-type": "application/json"}, Body: []byte(`{"success":true}`)}
 }
@@ -169,7 +220,7 @@ func writeKey(r lambdaio.Request, body string) string {
 	if key, _, _ := strings.Cut(r.Header["x-write-key"], ":"); key != "" { // a server's may have a secret behind the colon
 		return key
 	}
-	if body == "" && (strings.HasPrefix(r.Path, "/beacon/") || strings.HasPrefix(r.Path, "/pixel/") || strings.HasPrefix(r.Path, "/sourceConfig")) {
+	if body == "" && (strings.HasPrefix(r.Path, "/beacon/") || strings.HasPrefix(r.Path, "/pixel/") || strings.HasPrefix(r.Path, "/sourceConfig") || r.Path == "/v1/webhook") {
 		return r.Query.Get("writeKey")
 	}
 	return body

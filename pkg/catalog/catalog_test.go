@@ -147,7 +147,8 @@ func filled(t reflect.Type) reflect.Value {
 	case reflect.Slice:
 		v.Set(reflect.Append(v, filled(t.Elem())))
 	case reflect.Map:
-		v.Set(reflect.ValueOf(map[string]any{"a": 1.0}))
+		v.Set(reflect.MakeMap(t))
+		v.SetMapIndex(reflect.ValueOf("a"), reflect.ValueOf("b"))
 	case reflect.Struct:
 		for i := range t.NumField() {
 			v.Field(i).Set(filled(t.Field(i).Type))

@@ -61,3 +61,22 @@ func Minor(decimal, currency string) (int64, error) {
 	}
 	return int64(n), nil
 }
+
+// Major writes an amount in minor units as a decimal number of the currency.
+func Major(amount int64, currency string) string {
+	digits, ok := minorDigits[currency]
+	if !ok {
+		digits = 2
+	}
+	sign, n := "", strconv.FormatUint(uint64(amount), 10)
+	if amount < 0 {
+		sign, n = "-", strconv.FormatUint(-uint64(amount), 10)
+	}
+	for len(n) <= digits {
+		n = "0" + n
+	}
+	if digits == 0 {
+		return sign + n
+	}
+	return sign + n[:len(n)-digits] + "." + n[len(n)-digits:]
+}

@@ -36,7 +36,7 @@ const (
 	Browser = "browser"
 	Mobile  = "mobile"
 	Server  = "server"
-	Webhook = "webhook"
+	Hook    = "webhook"
 )
 
 // What becomes of what a source says, in the words of its settings.
@@ -46,6 +46,35 @@ const (
 	Assumed    = "assumed"    // behaviour is kept unless analytics consent was refused
 	Required   = "required"   // behaviour is kept only with analytics consent
 )
+
+// How a webhook's deliveries are signed.
+const (
+	Unsigned         = "none"
+	StandardWebhooks = "standard"
+	Stripe           = "stripe"
+	Shopify          = "shopify"
+	SendGrid         = "sendgrid"
+)
+
+// Webhook is how the deliveries of another service are checked and understood.
+type Webhook struct {
+	Signature string `json:"signature" pii:"-" jsonschema:"enum=none,enum=standard,enum=stripe,enum=shopify,enum=sendgrid"`
+	Secret    string `json:"secret,omitempty" pii:"secret" jsonschema:"maxLength=1000"`
+	Each      string `json:"each,omitempty" pii:"-" jsonschema:"maxLength=200"`
+	Rules     []Rule `json:"rules" pii:"-" jsonschema:"maxItems=100"`
+}
+
+// Rule makes one message of a delivery in which every path of When has its value. The others are expressions.
+type Rule struct {
+	When        map[string]string `json:"when,omitempty" pii:"secret"`
+	Type        string            `json:"type,omitempty" pii:"-" jsonschema:"enum=track,enum=identify"`
+	Event       string            `json:"event,omitempty" pii:"-" jsonschema:"maxLength=200"`
+	UserID      string            `json:"userId,omitempty" pii:"-" jsonschema:"maxLength=200"`
+	AnonymousID string            `json:"anonymousId,omitempty" pii:"-" jsonschema:"maxLength=200"`
+	MessageID   string            `json:"messageId,omitempty" pii:"-" jsonschema:"maxLength=200"`
+	Timestamp   string            `json:"timestamp,omitempty" pii:"-" jsonschema:"maxLength=200"`
+	Properties  map[string]string `json:"properties,omitempty" pii:"secret"`
+}
 
 // Settings are what can be set of a source.
 type Settings struct {
@@ -57,21 +86,22 @@ type Settings struct {
 	UnknownEvents     string   `json:"unknownEvents" pii:"-" jsonschema:"enum=accept,enum=quarantine"`
 	AnalyticsConsent  string   `json:"analyticsConsent" pii:"-" jsonschema:"enum=assumed,enum=required"`
 	RequestsPerSecond int64    `json:"requestsPerSecond" pii:"-"`
+	Webhook           *Webhook `json:"webhook,omitempty" pii:"secret"`
 }
 
 // Trusted says whether the source's keys are secret: only then may it say what was ordered and paid.
-func (s Settings) Trusted() bool { return s.Kind == Server || s.Kind == Webhook }
+func (s Settings) Trusted() bool { return s.Kind == Server || s.Kind == Hook }
 
 // Created: there is a new source.
 type Created struct {
 	SourceID string   `json:"sourceId" pii:"-"`
-	Settings Settings `json:"settings" pii:"-"`
+	Settings Settings `json:"settings" pii:"secret"`
 }
 
 // Changed: a source has other settings.
 type Changed struct {
 	SourceID string   `json:"sourceId" pii:"-"`
-	Settings Settings `json:"settings" pii:"-"`
+	Settings Settings `json:"settings" pii:"secret"`
 }
 
 // KeyIssued: a source has a new write key. The key itself can be made again from its id, and is stored nowhere.
@@ -225,7 +255,7 @@ func (s Settings) check() error {
 	switch {
 	case strings.TrimSpace(s.Name) == "" || len(s.Name) > maxName:
 		return invalid("name must have 1 to %d bytes", maxName)
-	case !slices.Contains([]string{Browser, Mobile, Server, Webhook}, s.Kind):
+	case !slices.Contains([]string{Browser, Mobile, Server, Hook}, s.Kind):
 		return invalid("kind must be browser, mobile, server or webhook")
 	case s.UnknownEvents != Accept && s.UnknownEvents != Quarantine:
 		return invalid("unknownEvents must be accept or quarantine")
@@ -233,6 +263,8 @@ func (s Settings) check() error {
 		return invalid("analyticsConsent must be assumed or required")
 	case s.RequestsPerSecond < 1 || s.RequestsPerSecond > MaxRate:
 		return invalid("requestsPerSecond must be 1 to %d", MaxRate)
+	case (s.Kind == Hook) != (s.Webhook != nil):
+		return invalid("a source of kind webhook, and no other, has a webhook")
 	case len(s.AllowedOrigins) > maxList || len(s.AllowedEvents) > maxList:
 		return invalid("a list has at most %d entries", maxList)
 	}

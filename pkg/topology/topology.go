@@ -193,6 +193,7 @@ var Functions = []Function{
 			// RudderStack's beacon, pages without a script, Jitsu.
 			{"POST", "/beacon/v1/batch", WriteKey}, {"GET", "/pixel/v1/track", WriteKey}, {"GET", "/pixel/v1/page", WriteKey},
 			{"POST", "/api/s/{type}", WriteKey}, {"POST", "/api/s/s2s/{type}", WriteKey},
+			{"POST", "/v1/webhook", WriteKey}, // what other services post
 			// What the browsers' SDKs ask for when they start, and what browsers ask before they send.
 			{"GET", "/v1/projects/{writeKey}/settings", Public}, {"GET", "/sourceConfig", WriteKey}, {"GET", "/sourceConfig/{rest+}", WriteKey},
 			{"OPTIONS", "/{path+}", Public},

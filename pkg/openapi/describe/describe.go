@@ -119,6 +119,7 @@ var operations = map[string]operation{
 	"GET /pixel/v1/track":    {200, []any{pixel{}}, nil},
 	"GET /pixel/v1/page":     {200, []any{pixel{}}, nil},
 	"POST /beacon/v1/batch":  {200, []any{batch{}, queryKey{}}, success{}},
+	"POST /v1/webhook":       {200, []any{queryKey{}, map[string]any{}}, success{}},
 	"POST /api/s/{type}":     {200, []any{typePath{}, ingested{}}, success{}},
 	"POST /api/s/s2s/{type}": {200, []any{typePath{}, ingested{}}, success{}},
 	"OPTIONS /{path+}": {204, []any{struct {

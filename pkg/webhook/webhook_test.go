@@ -1,0 +1,245 @@
+package webhook_test
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"defter/pkg/fault"
+	"defter/pkg/source"
+	"defter/pkg/webhook"
+
+	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
+	stripe "github.com/stripe/stripe-go/v85/webhook"
+)
+
+// delivery is what a provider posts.
+type delivery struct {
+	signature, secret string
+	header            map[string]string
+	body              []byte
+	at                time.Time
+}
+
+func (d delivery) verified() error {
+	return webhook.Verify(source.Webhook{Signature: d.signature, Secret: d.secret}, d.header, d.body, d.at)
+}
+
+// byStandard is signed by the library of Standard Webhooks.
+func byStandard(t *testing.T) delivery {
+	const secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+	d := delivery{signature: source.StandardWebhooks, secret: secret, body: []byte(`{"test": 2432232314}`), at: time.Unix(1614265330, 0)}
+	signer, err := standardwebhooks.NewWebhook(secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signature, err := signer.Sign("msg_p5jXN8AQM9LWM0D4loKWxJek", d.at, d.body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.header = map[string]string{"webhook-id": "msg_p5jXN8AQM9LWM0D4loKWxJek", "webhook-timestamp": "1614265330", "webhook-signature": "v2,AAAA v1,AAAA " + signature}
+	return d
+}
+
+// byStripe is signed by Stripe's library.
+func byStripe(*testing.T) delivery {
+	at := time.Unix(1700000000, 0)
+	signed := stripe.GenerateTestSignedPayload(&stripe.UnsignedPayload{Payload: []byte(`{"id":"evt_1"}`), Secret: "whsec_test", Timestamp: at})
+	return delivery{source.Stripe, "whsec_test", map[string]string{"stripe-signature": signed.Header}, signed.Payload, at}
+}
+
+// bySendGrid is the example in the tests of SendGrid's own library, github.com/sendgrid/sendgrid-go, helpers/eventwebhook.
+func bySendGrid(*testing.T) delivery {
+	return delivery{
+		signature: source.SendGrid,
+		secret:    "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEEDr2LjtURuePQzplybdC+u4CwrqDqBaWjcMMsTbhdbcwHBcepxo7yAQGhHPTnlvFYPAZFceEu/1FwCM/QmGUhA==",
+		header: map[string]string{
+			"x-twilio-email-event-webhook-timestamp": "1588788367",
+			"x-twilio-email-event-webhook-signature": "MEUCIQCtIHJeH93Y+qpYeWrySphQgpNGNr/U+UyUlBkU6n7RAwIgJTz2C+8a8xonZGi6BpSzoQsbVRamr2nlxFDWYNH2j/0=",
+		},
+		body: []byte(`{"category":"example_payload","event":"test_event","message_id":"message_id"}`), at: time.Unix(1588788367, 0),
+	}
+}
+
+// byShopify is signed as Shopify's documentation says.
+func byShopify(*testing.T) delivery {
+	body := []byte(`{"id":820982911946154508}`)
+	h := hmac.New(sha256.New, []byte("hush"))
+	h.Write(body)
+	return delivery{source.Shopify, "hush", map[string]string{"x-shopify-hmac-sha256": base64.StdEncoding.EncodeToString(h.Sum(nil))}, body, time.Unix(1700000000, 0)}
+}
+
+func TestSignaturesOfTheProvidersOwnLibraries(t *testing.T) {
+	for _, make := range []func(*testing.T) delivery{byStandard, byStripe, bySendGrid, byShopify} {
+		d := make(t)
+		t.Run(d.signature, func(t *testing.T) {
+			if err := d.verified(); err != nil {
+				t.Fatal(err)
+			}
+			refused := func(what string, change func(*delivery)) {
+				t.Helper()
+				other := d
+				other.header = maps.Clone(d.header)
+				other.body = append([]byte(nil), d.body...)
+				change(&other)
+				if err := other.verified(); fault.SlugOf(err) != "invalid-signature" {
+					t.Errorf("%s: %v", what, err)
+				}
+			}
+			refused("another body", func(d *delivery) { d.body[0] = ' ' })
+			refused("a longer body", func(d *delivery) { d.body = append(d.body, ' ') })
+			refused("no headers", func(d *delivery) { d.header = nil })
+			for name, value := range d.header {
+				refused(name+" absent", func(d *delivery) { delete(d.header, name) })
+				refused(name+" changed", func(d *delivery) { d.header[name] = value[:len(value)-3] + "AAA" })
+				refused(name+" is something else", func(d *delivery) { d.header[name] = "t=x,v1=zz" })
+			}
+			refused("another secret", func(d *delivery) {
+				d.secret = "whsec_" + base64.StdEncoding.EncodeToString([]byte("another"))
+				if d.signature == source.SendGrid {
+					key, _ := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+					raw, _ := x509.MarshalPKIXPublicKey(&key.PublicKey)
+					d.secret = base64.StdEncoding.EncodeToString(raw)
+				}
+			})
+			if d.signature != source.Shopify { // which signs no time
+				refused("ten minutes late", func(d *delivery) { d.at = d.at.Add(10 * time.Minute) })
+				refused("ten minutes early", func(d *delivery) { d.at = d.at.Add(-10 * time.Minute) })
+			}
+		})
+	}
+	if err := (delivery{signature: source.Unsigned}).verified(); err != nil {
+		t.Error(err)
+	}
+	if err := (delivery{signature: "morse"}).verified(); err == nil {
+		t.Error("an unknown signature is taken")
+	}
+}
+
+func messages(t *testing.T, w source.Webhook, header map[string]string, body string) ([]map[string]any, int) {
+	t.Helper()
+	raw, unmatched, err := webhook.Messages(w, header, []byte(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var list []map[string]any
+	for _, r := range raw {
+		var m map[string]any
+		d := json.NewDecoder(strings.NewReader(string(r)))
+		d.UseNumber()
+		if err := d.Decode(&m); err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, m)
+	}
+	return list, unmatched
+}
+
+func TestRulesMakeMessages(t *testing.T) {
+	w := source.Webhook{Signature: source.Unsigned, Each: "$.body.events[*]", Rules: []source.Rule{
+		{
+			When: map[string]string{"$.body.kind": "sold"}, Event: "Order Completed", UserID: "$.body.who.id", Timestamp: "unix:$.body.at",
+			Properties: map[string]string{"order_id": "$.body.no", "total": "minor:$.body.cents", "currency": "$.body.cur", "channel": "=till", "absent": "$.body.nothing"},
+		},
+		{When: map[string]string{"$.body.kind": "sold"}, Type: "identify", UserID: "$.body.who.id", Properties: map[string]string{"plan": "$.header['x-plan']"}},
+	}}
+	if err := webhook.Check(w); err != nil {
+		t.Fatal(err)
+	}
+	body := `{"events":[{"kind":"sold","no":12345678901234567890,"cents":1999,"cur":"jpy","at":1700000000,"who":{"id":"u1"}},{"kind":"looked"}]}`
+	got, unmatched := messages(t, w, map[string]string{"x-plan": "gold"}, body)
+	if len(got) != 2 || unmatched != 1 {
+		t.Fatalf("%v, %d unmatched", got, unmatched)
+	}
+	properties := got[0]["properties"].(map[string]any)
+	for name, want := range map[string]string{"order_id": "12345678901234567890", "total": "1999", "currency": "JPY", "channel": "till"} {
+		if fmt.Sprint(properties[name]) != want {
+			t.Errorf("%s is %v, want %s", name, properties[name], want)
+		}
+	}
+	if _, there := properties["absent"]; there || got[0]["userId"] != "u1" || got[0]["timestamp"] != "2023-11-14T22:13:20Z" || got[0]["event"] != "Order Completed" {
+		t.Errorf("%v", got[0])
+	}
+	if got[1]["type"] != "identify" || got[1]["traits"].(map[string]any)["plan"] != "gold" || got[0]["messageId"] == got[1]["messageId"] {
+		t.Errorf("%v", got[1])
+	}
+	again, _ := messages(t, w, map[string]string{"x-plan": "gold"}, body)
+	if again[0]["messageId"] != got[0]["messageId"] {
+		t.Error("a delivery that comes again has another id")
+	}
+	if _, _, err := webhook.Messages(w, nil, []byte(`{`)); fault.SlugOf(err) != "invalid-json" {
+		t.Error(err)
+	}
+	many := `{"events":[` + strings.Repeat(`{},`, 2500) + `{}]}`
+	if _, _, err := webhook.Messages(w, nil, []byte(many)); fault.SlugOf(err) != "too-large" {
+		t.Error(err)
+	}
+	for _, strange := range []string{`null`, `1`, `[]`, `{"events":null}`, `{"events":{}}`, `{"events":[null,1,"x",[]]}`} {
+		if got, _ := messages(t, w, nil, strange); len(got) != 0 {
+			t.Errorf("%s: %v", strange, got)
+		}
+	}
+}
+
+func TestPresetsCanBeRead(t *testing.T) {
+	secrets := map[string]string{source.SendGrid: bySendGrid(t).secret}
+	for name, preset := range webhook.Presets {
+		preset.Signature, preset.Secret = name, secrets[name]
+		if preset.Secret == "" {
+			preset.Secret = "x"
+		}
+		if err := webhook.Check(preset); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestSettingsThatCannotWork(t *testing.T) {
+	rules := []source.Rule{{Event: "X", UserID: "$.body.id"}}
+	for what, w := range map[string]source.Webhook{
+		"unknown signature": {Signature: "morse", Rules: rules}, "no secret": {Signature: source.Stripe, Rules: rules},
+		"no base64": {Signature: source.StandardWebhooks, Secret: "whsec_%", Rules: rules}, "no key": {Signature: source.SendGrid, Secret: "AAAA", Rules: rules},
+		"no rules": {Signature: source.Unsigned}, "too many rules": {Signature: source.Unsigned, Rules: make([]source.Rule, 101)},
+		"no event": {Signature: source.Unsigned, Rules: []source.Rule{{UserID: "$.x"}}}, "nobody": {Signature: source.Unsigned, Rules: []source.Rule{{Event: "X"}}},
+		"type":           {Signature: source.Unsigned, Rules: []source.Rule{{Type: "page", Event: "X", UserID: "$.x"}}},
+		"path":           {Signature: source.Unsigned, Rules: []source.Rule{{Event: "X", UserID: "$.["}}},
+		"no path":        {Signature: source.Unsigned, Rules: []source.Rule{{Event: "X", UserID: "id"}}},
+		"when":           {Signature: source.Unsigned, Rules: []source.Rule{{Event: "X", UserID: "$.x", When: map[string]string{"$.[": "x"}}}},
+		"each":           {Signature: source.Unsigned, Each: "events", Rules: rules},
+		"property":       {Signature: source.Unsigned, Rules: []source.Rule{{Event: "X", UserID: "$.x", Properties: map[string]string{"a": "minor:b"}}}},
+		"message":        {Signature: source.Unsigned, Rules: []source.Rule{{Event: "X", UserID: "$.x", MessageID: "y"}}},
+		"time":           {Signature: source.Unsigned, Rules: []source.Rule{{Event: "X", UserID: "$.x", Timestamp: "unix:"}}},
+		"empty standard": {Signature: source.StandardWebhooks, Rules: rules},
+	} {
+		if err := webhook.Check(w); fault.SlugOf(err) != "invalid-source" {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+}
+
+// FuzzMessages: whatever is posted becomes messages that are JSON, or an error.
+func FuzzMessages(f *testing.F) {
+	for name := range webhook.Presets {
+		f.Add(name, `{"type":"checkout.session.completed","id":"e","created":1,"data":{"object":{"amount_total":5,"currency":"eur"}}}`)
+		f.Add(name, `[{"event":"open","timestamp":`+strconv.Itoa(1<<40)+`,"customerId":1e400}]`)
+	}
+	f.Fuzz(func(t *testing.T, preset, body string) {
+		list, _, err := webhook.Messages(webhook.Presets[preset], map[string]string{"x-shopify-topic": "orders/paid"}, []byte(body))
+		for _, m := range list {
+			if err == nil && !json.Valid(m) {
+				t.Fatalf("%s", m)
+			}
+		}
+	})
+}
