@@ -144,7 +144,7 @@ var domains = map[string][]string{
 	"pkg/journey":    nil,
 	"pkg/source":     nil,
 	"pkg/channel":    {"pkg/consent", "pkg/preference"},                                               // asks whether a message may be sent
-	"pkg/ingest":     {"pkg/activity", "pkg/customer", "pkg/order"},                                   // says what a message means
+	"pkg/ingest":     {"pkg/activity", "pkg/channel", "pkg/customer", "pkg/order"},                    // says what a message means
 	"pkg/record":     {"pkg/channel", "pkg/consent", "pkg/customer", "pkg/journey", "pkg/preference"}, // folds them side by side
 	"pkg/catalog":    {"pkg/activity", "pkg/channel", "pkg/consent", "pkg/customer", "pkg/journey", "pkg/order", "pkg/preference", "pkg/source"},
 }

@@ -485,3 +485,56 @@ func TestStripeDeliversOnce(t *testing.T) {
 	s.patch("/v1/sources/"+c.id, m{"kind": "server"}).refused(422, "invalid-source")
 	s.post("/v1/sources", m{"name": "x", "kind": "webhook"}).refused(422, "invalid-source")
 }
+
+// What a mail service reports has consequences: complaints and unsubscriptions end the consent, a permanent bounce the use
+// of the address.
+func TestReportsOfAMailService(t *testing.T) {
+	s := begin(t)
+	server, browser := s.source("server", "analyticsConsent", "required"), s.source("browser")
+	reports := func(from source, c customer, event string, properties m) {
+		t.Helper()
+		from.tracks(c.id, event, properties).expect(200)
+	}
+	allowed := func(c customer) bool {
+		return strings.Contains(string(c.get(c.path("/consents")).expect(200).body), `"active"`)
+	}
+	for event, reason := range map[string]string{"Unsubscribed": "unsubscribed", "Email Marked as Spam": "complaint"} {
+		c := s.consents()
+		reports(browser, c, event, nil)
+		if !allowed(c) {
+			t.Errorf("%s: anybody can end a consent", event)
+		}
+		late := track(c.id, event, nil)
+		late["timestamp"] = "2020-01-01T00:00:00Z"
+		server.says("/v1/track", late).expect(200)
+		if !allowed(c) {
+			t.Errorf("%s: what happened before the consent ends it", event)
+		}
+		reports(server, c, event, nil)
+		reports(server, c, event, nil)
+		if allowed(c) || c.happened("ConsentRevoked") != 1 {
+			t.Errorf("%s: still allowed %v, %d × revoked", event, allowed(c), c.happened("ConsentRevoked"))
+		}
+		c.get(c.path("/consents")).has("consents.0.reason", reason)
+	}
+	c := s.consents()
+	reports(server, c, "Email Delivered", m{"email_id": "m1"})
+	reports(server, c, "Email Opened", nil)
+	reports(server, c, "Email Link Clicked", m{"link_url": "https://shop.example.com/?me=ada"})
+	reports(server, c, "Email Bounced", m{"bounce_type": "blocked", "email": c.email})
+	reports(server, c, "Email Bounced", m{"bounce_type": "bounce", "email": "another@mail.example"})
+	if n := c.happened("CustomerEmailInvalidated"); n != 0 {
+		t.Errorf("%d × invalidated", n)
+	}
+	reports(server, c, "Email Bounced", m{"bounce_type": "bounce", "email": strings.ToUpper(c.email)})
+	reports(server, c, "Email Bounced", m{"bounce_type": "bounce"})
+	for event, want := range map[string]int{
+		"CustomerEmailInvalidated": 1, "MessageBounced": 4, "MessageDelivered": 1, "MessageOpened": 1, "MessageClicked": 1, "EventTracked": 0,
+	} {
+		if n := c.happened(event); n != want {
+			t.Errorf("%d × %s, want %d", n, event, want)
+		}
+	}
+	s.settled()
+	s.post("/_local/rebuild", nil).expect(200).has("identical", true)
+}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"defter/pkg/activity"
+	"defter/pkg/channel"
 	"defter/pkg/consent"
 	"defter/pkg/customer"
 	"defter/pkg/eventstore"
@@ -242,8 +243,9 @@ func (a *App) decideIntake(ctx context.Context, stream string, source ingest.Sou
 		} else if claim != "" {
 			d.Claims = append(d.Claims, eventstore.Claim{Key: claim, Owner: a.NewID(), Value: []byte(stream)})
 		}
+		data = append(data, consequences(s, data, m.OccurredAt)...)
 		for _, event := range data {
-			s.Customer = customer.Evolve(s.Customer, event)
+			s.Customer, s.Consent = customer.Evolve(s.Customer, event), consent.Evolve(s.Consent, event, m.OccurredAt)
 			d.Events = append(d.Events, eventstore.New{Data: event, OccurredAt: m.OccurredAt, Message: m.fingerprint})
 		}
 		claims, err := a.emailClaims(ctx, stream, data)
@@ -263,6 +265,33 @@ func mayAnalyse(s consent.State, m ingest.Message, source ingest.Source, at time
 	}
 	agrees, asked := s.Stance(consent.Analytics, at)
 	return agrees || !asked && !source.NeedConsent
+}
+
+// consequences are what follows from what became of messages: who complains or unsubscribes no longer consents, and an
+// address that takes no mail is not written to again. What happened before a consent was given does not end it, and a
+// bounce of another address says nothing about this one.
+func consequences(s record.State, events []any, at time.Time) []any {
+	var follow []any
+	revoke := func(on, reason string) {
+		current := s.Consent.Current[consent.Key(consent.Marketing, consent.Channel(on))]
+		if current.Status == consent.StatusActive && !at.Before(current.GrantedAt) {
+			follow = append(follow, consent.Revoked{Purpose: consent.Marketing, Channel: consent.Channel(on), Reason: reason})
+		}
+	}
+	for _, event := range events {
+		switch e := event.(type) {
+		case channel.Complained:
+			revoke(e.Channel, "complaint")
+		case channel.Unsubscribed:
+			revoke(e.Channel, "unsubscribed")
+		case channel.Bounced:
+			address, err := customer.NormalEmail(e.Address)
+			if e.Permanent && s.Customer.Email != "" && !s.Customer.EmailInvalid && (e.Address == "" || err == nil && address == s.Customer.Email) {
+				follow = append(follow, customer.EmailInvalidated{Reason: "bounced-permanent"})
+			}
+		}
+	}
+	return follow
 }
 
 // counted is the claim on what the events say and must count once: an order, its end, a refund. "" for anything else.

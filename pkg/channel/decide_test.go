@@ -131,6 +131,18 @@ func TestB14_FoldIsComplete(t *testing.T) {
 			t.Errorf("%T makes it %v, want %v, and leaves %v", outcome, got, want, before)
 		}
 	}
+	for kind, report := range map[string]any{
+		"email/delivered": channel.Delivered{Channel: "email"}, "sms/opened": channel.Opened{Channel: "sms"}, "push/clicked": channel.Clicked{Channel: "push"},
+		"email/bounced": channel.Bounced{Channel: "email"}, "email/complained": channel.Complained{Channel: "email"}, "email/unsubscribed": channel.Unsubscribed{Channel: "email"},
+	} {
+		folded[catalog.NameOf(report)] = true
+		before := channel.State{Recorded: map[string]int64{"k0": 1}, Reported: map[string]int64{"email/x": 5}}
+		want := channel.State{Recorded: map[string]int64{"k0": 1}, Reported: map[string]int64{"email/x": 5, kind: noon.UnixMilli()}}
+		got := channel.Evolve(channel.Evolve(before, report, noon), report, noon.Add(-time.Hour))
+		if !reflect.DeepEqual(got, want) || len(before.Reported) != 1 {
+			t.Errorf("%T makes it %v, want %v", report, got, want)
+		}
+	}
 	for _, name := range catalog.Names() {
 		if !folded[name] {
 			t.Errorf("%s has no case", name)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"defter/pkg/activity"
+	"defter/pkg/channel"
 	"defter/pkg/customer"
 	"defter/pkg/order"
 )
@@ -31,6 +32,9 @@ func Facts(m Message, s Source) []any {
 	}
 	if known := commerce(m, s, p); known != nil {
 		return known
+	}
+	if known := reported(m, s, p); known != nil {
+		return []any{known}
 	}
 	return []any{activity.EventTracked{Event: clipText(m.Event, 200), Properties: p.rest(), Context: context(m)}}
 }
@@ -106,6 +110,32 @@ func commerce(m Message, s Source, p properties) []any {
 		if id := p.id("order_id"); s.Trusted && id != "" && ok && amount > 0 {
 			return []any{order.RefundCompleted{OrderID: id, RefundID: p.id("refund_id"), AmountMinor: amount, Currency: currency}}
 		}
+	}
+	return nil
+}
+
+// reported maps the email events of the Segment specification, which mail services send. Nothing for an event that is
+// another, and for a source that is not trusted: anybody could end a customer's consent.
+func reported(m Message, s Source, p properties) any {
+	if !s.Trusted {
+		return nil
+	}
+	const email = "email"
+	id, campaign := p.id("message_id", "email_id"), p.id("campaign_id", "campaign_name")
+	switch m.Event {
+	case "Email Delivered":
+		return channel.Delivered{Channel: email, MessageID: id, Campaign: campaign}
+	case "Email Opened":
+		return channel.Opened{Channel: email, MessageID: id, Campaign: campaign}
+	case "Email Link Clicked":
+		return channel.Clicked{Channel: email, MessageID: id, Campaign: campaign, URL: clipText(p.text("link_url"), 2048)}
+	case "Email Bounced":
+		permanent := slices.Contains([]string{"bounce", "hard", "permanent"}, strings.ToLower(p.text("bounce_type")))
+		return channel.Bounced{Channel: email, MessageID: id, Campaign: campaign, Permanent: permanent, Reason: clipText(p.text("reason"), 500), Address: clipText(p.text("email"), 254)}
+	case "Email Marked as Spam":
+		return channel.Complained{Channel: email, MessageID: id, Campaign: campaign}
+	case "Unsubscribed":
+		return channel.Unsubscribed{Channel: email, MessageID: id, Campaign: campaign}
 	}
 	return nil
 }

@@ -50,7 +50,7 @@ func Behaviour(m Message, s Source) bool {
 	case "page", "screen":
 		return true
 	case "track":
-		return !s.Trusted || !strings.HasPrefix(m.Event, "Order ")
+		return !s.Trusted || !strings.HasPrefix(m.Event, "Order ") && !strings.HasPrefix(m.Event, "Email ") && m.Event != "Unsubscribed"
 	}
 	return false
 }

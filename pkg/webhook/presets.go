@@ -54,6 +54,6 @@ func sendGrid(event, is string) source.Rule {
 	return source.Rule{
 		When: map[string]string{"$.body.event": event}, Event: is,
 		UserID: "$.body.customerId", MessageID: "$.body.sg_event_id", Timestamp: "unix:$.body.timestamp",
-		Properties: map[string]string{"email_id": "$.body.sg_message_id", "link_url": "$.body.url", "reason": "$.body.reason"},
+		Properties: map[string]string{"email_id": "$.body.sg_message_id", "link_url": "$.body.url", "reason": "$.body.reason", "bounce_type": "$.body.type", "email": "$.body.email"},
 	}
 }
