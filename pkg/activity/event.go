@@ -103,6 +103,61 @@ type CheckoutStepCompleted struct {
 	Context    *Context `json:"context,omitempty" pii:"device"`
 }
 
+// ProductCompared: products were set side by side.
+type ProductCompared struct {
+	ProductIDs           []string        `json:"productIds" pii:"-" jsonschema:"maxItems=100"`
+	ComparisonAttributes []string        `json:"comparisonAttributes,omitempty" pii:"text" jsonschema:"maxItems=100"`
+	SessionID            string          `json:"sessionId,omitempty" pii:"-" jsonschema:"maxLength=128"`
+	Properties           json.RawMessage `json:"properties,omitempty" pii:"properties"`
+	Context              *Context        `json:"context,omitempty" pii:"device"`
+}
+
+// ReviewRead: what others say about a product was read.
+type ReviewRead struct {
+	ProductID  string          `json:"productId" pii:"-" jsonschema:"maxLength=200"`
+	ReviewID   string          `json:"reviewId,omitempty" pii:"-" jsonschema:"maxLength=200"`
+	Rating     string          `json:"rating,omitempty" pii:"-" jsonschema:"maxLength=10"`
+	SessionID  string          `json:"sessionId,omitempty" pii:"-" jsonschema:"maxLength=128"`
+	Properties json.RawMessage `json:"properties,omitempty" pii:"properties"`
+	Context    *Context        `json:"context,omitempty" pii:"device"`
+}
+
+// VideoWatched: a video was watched, for WatchDuration of TotalDuration seconds. CompletionRate is in percent.
+type VideoWatched struct {
+	VideoID        string          `json:"videoId" pii:"-" jsonschema:"maxLength=200"`
+	ProductID      string          `json:"productId,omitempty" pii:"-" jsonschema:"maxLength=200"`
+	WatchDuration  int64           `json:"watchDuration,omitempty" pii:"-"`
+	TotalDuration  int64           `json:"totalDuration,omitempty" pii:"-"`
+	CompletionRate int64           `json:"completionRate,omitempty" pii:"-"`
+	SessionID      string          `json:"sessionId,omitempty" pii:"-" jsonschema:"maxLength=128"`
+	Properties     json.RawMessage `json:"properties,omitempty" pii:"properties"`
+	Context        *Context        `json:"context,omitempty" pii:"device"`
+}
+
+// ExperimentExposed: a variation of an experiment was shown.
+type ExperimentExposed struct {
+	ExperimentID   string          `json:"experimentId" pii:"-" jsonschema:"maxLength=200"`
+	ExperimentName string          `json:"experimentName,omitempty" pii:"-" jsonschema:"maxLength=200"`
+	VariationID    string          `json:"variationId,omitempty" pii:"-" jsonschema:"maxLength=200"`
+	VariationName  string          `json:"variationName,omitempty" pii:"-" jsonschema:"maxLength=200"`
+	Properties     json.RawMessage `json:"properties,omitempty" pii:"properties"`
+	Context        *Context        `json:"context,omitempty" pii:"device"`
+}
+
+// SignedUp: an account was made.
+type SignedUp struct {
+	Method     string          `json:"method,omitempty" pii:"text" jsonschema:"maxLength=100"`
+	Properties json.RawMessage `json:"properties,omitempty" pii:"properties"`
+	Context    *Context        `json:"context,omitempty" pii:"device"`
+}
+
+// LoggedIn: somebody proved to be the account's owner.
+type LoggedIn struct {
+	Method     string          `json:"method,omitempty" pii:"text" jsonschema:"maxLength=100"`
+	Properties json.RawMessage `json:"properties,omitempty" pii:"properties"`
+	Context    *Context        `json:"context,omitempty" pii:"device"`
+}
+
 // EventTracked: any other track event, as it came.
 type EventTracked struct {
 	Event      string          `json:"event" pii:"text" jsonschema:"maxLength=200"`
@@ -127,6 +182,12 @@ var Events = []eventstore.Declaration{
 	eventstore.Declare[CartViewed]("CartViewed"),
 	eventstore.Declare[CheckoutStarted]("CheckoutStarted"),
 	eventstore.Declare[CheckoutStepCompleted]("CheckoutStepCompleted"),
+	eventstore.Declare[ProductCompared]("ProductCompared"),
+	eventstore.Declare[ReviewRead]("ReviewRead"),
+	eventstore.Declare[VideoWatched]("VideoWatched"),
+	eventstore.Declare[ExperimentExposed]("ExperimentExposed"),
+	eventstore.Declare[SignedUp]("CustomerSignedUp"),
+	eventstore.Declare[LoggedIn]("CustomerLoggedIn"),
 	eventstore.Declare[EventTracked]("EventTracked"),
 	eventstore.Declare[Identified]("VisitorIdentified"),
 }

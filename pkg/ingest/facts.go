@@ -36,6 +36,9 @@ func Facts(m Message, s Source) []any {
 	if known := reported(m, s, p); known != nil {
 		return []any{known}
 	}
+	if known := engagement(m, p); known != nil {
+		return []any{known}
+	}
 	return []any{activity.EventTracked{Event: clipText(m.Event, 200), Properties: p.rest(), Context: context(m)}}
 }
 
@@ -110,6 +113,65 @@ func commerce(m Message, s Source, p properties) []any {
 		if id := p.id("order_id"); s.Trusted && id != "" && ok && amount > 0 {
 			return []any{order.RefundCompleted{OrderID: id, RefundID: p.id("refund_id"), AmountMinor: amount, Currency: currency}}
 		}
+	}
+	return nil
+}
+
+// engagement maps what people do besides buying: Segment's specifications of A/B tests, video and B2B SaaS, and the names
+// that shops give to comparing products and reading reviews. Nothing for an event that is another, or lacks what it must
+// have.
+func engagement(m Message, p properties) any {
+	session := p.id("sessionId", "session_id")
+	switch m.Event {
+	case "Products Compared", "Product Compared":
+		ids := p.ids("product_ids")
+		for _, product := range p.objects("products") {
+			if id := product.id("product_id", "sku"); id != "" && len(ids) < 100 {
+				ids = append(ids, id)
+			}
+		}
+		if len(ids) > 0 {
+			return activity.ProductCompared{
+				ProductIDs: ids, ComparisonAttributes: p.ids("attributes", "comparison_attributes"), SessionID: session,
+				Properties: p.rest("product_ids", "products", "attributes", "comparison_attributes", "sessionId", "session_id"), Context: context(m),
+			}
+		}
+	case "Review Read", "Product Review Read":
+		if id := p.id("product_id", "sku"); id != "" {
+			return activity.ReviewRead{
+				ProductID: id, ReviewID: p.id("review_id"), Rating: clipText(p.id("rating"), 10), SessionID: session,
+				Properties: p.rest("product_id", "sku", "review_id", "rating", "sessionId", "session_id"), Context: context(m),
+			}
+		}
+	case "Video Watched", "Video Playback Completed", "Video Content Completed":
+		if id := p.id("video_id", "asset_id", "content_asset_id"); id != "" {
+			watched, total := p.seconds("watch_duration", "position"), p.seconds("total_length", "total_duration", "duration")
+			if watched == 0 && m.Event != "Video Watched" {
+				watched = total // completed
+			}
+			v := activity.VideoWatched{
+				VideoID: id, ProductID: p.id("product_id"), WatchDuration: watched, TotalDuration: total, SessionID: session,
+				Properties: p.rest("video_id", "asset_id", "content_asset_id", "product_id", "watch_duration", "position", "total_length",
+					"total_duration", "duration", "sessionId", "session_id"), Context: context(m),
+			}
+			if total > 0 {
+				v.CompletionRate = min(100, 100*watched/total)
+			}
+			return v
+		}
+	case "Experiment Viewed":
+		if id := p.id("experiment_id", "experimentId", "experiment_name"); id != "" {
+			return activity.ExperimentExposed{
+				ExperimentID: id, ExperimentName: clipText(p.text("experiment_name", "experimentName"), 200), VariationID: p.id("variation_id", "variationId"),
+				VariationName: clipText(p.text("variation_name", "variationName"), 200),
+				Properties: p.rest("experiment_id", "experimentId", "experiment_name", "experimentName", "variation_id", "variationId", "variation_name",
+					"variationName"), Context: context(m),
+			}
+		}
+	case "Signed Up":
+		return activity.SignedUp{Method: clipText(p.text("method"), 100), Properties: p.rest("method"), Context: context(m)}
+	case "Signed In":
+		return activity.LoggedIn{Method: clipText(p.text("method"), 100), Properties: p.rest("method"), Context: context(m)}
 	}
 	return nil
 }
@@ -279,6 +341,52 @@ func (p properties) count(name string) *int64 {
 	return nil
 }
 
+// seconds returns the first of the members that is a duration in seconds, cut to whole ones; at most a year.
+func (p properties) seconds(names ...string) int64 {
+	for _, name := range names {
+		var n float64
+		if raw, ok := p[name]; ok && json.Unmarshal(raw, &n) == nil && n > 0 && n < 366*24*60*60 {
+			return int64(n)
+		}
+	}
+	return 0
+}
+
+// ids returns the first of the members that is a list of ids, at most a hundred.
+func (p properties) ids(names ...string) []string {
+	for _, name := range names {
+		var list []id
+		if raw, ok := p[name]; !ok || json.Unmarshal(raw, &list) != nil {
+			continue
+		}
+		var ids []string
+		for _, i := range list[:min(len(list), 100)] {
+			if i != "" && len(i) <= 128 {
+				ids = append(ids, string(i))
+			}
+		}
+		return ids
+	}
+	return nil
+}
+
+// objects returns a member's objects, at most 500.
+func (p properties) objects(name string) []properties {
+	var list []json.RawMessage
+	if json.Unmarshal(p[name], &list) != nil {
+		return nil
+	}
+	var objects []properties
+	for _, raw := range list[:min(len(list), 500)] {
+		if isObject(raw) {
+			var o properties
+			o.read(raw)
+			objects = append(objects, o)
+		}
+	}
+	return objects
+}
+
 func (p properties) quantity() int64 {
 	if n := p.count("quantity"); n != nil && *n > 0 {
 		return *n
@@ -287,15 +395,8 @@ func (p properties) quantity() int64 {
 }
 
 func (p properties) lines(currency string) []order.Line {
-	var products []properties
-	if json.Unmarshal(p["products"], &products) != nil {
-		return nil
-	}
 	var lines []order.Line
-	for _, product := range products[:min(len(products), 500)] {
-		if product == nil {
-			continue
-		}
+	for _, product := range p.objects("products") {
 		price, _ := product.minor(currency, "price")
 		lines = append(lines, order.Line{
 			ProductID: product.id("product_id", "sku"), ProductName: clipText(product.text("name"), 500),

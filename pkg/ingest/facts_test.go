@@ -74,6 +74,24 @@ func TestFacts(t *testing.T) {
 		{"Song Played", `{"title":"Für Elise","plays":12345678901234567890}`, activity.EventTracked{
 			Event: "Song Played", Properties: json.RawMessage(`{"plays":12345678901234567890,"title":"Für Elise"}`),
 		}},
+		{"Products Compared", `{"product_ids":["p1",2,""],"attributes":["price"],"session_id":"s1","list":"x"}`, activity.ProductCompared{
+			ProductIDs: []string{"p1", "2"}, ComparisonAttributes: []string{"price"}, SessionID: "s1", Properties: json.RawMessage(`{"list":"x"}`),
+		}},
+		{"Product Compared", `{"products":[{"product_id":"p1"},7,null,{"sku":"p2"}]}`, activity.ProductCompared{ProductIDs: []string{"p1", "p2"}}},
+		{"Products Compared", `{"product_ids":"p1"}`, activity.EventTracked{Event: "Products Compared", Properties: json.RawMessage(`{"product_ids":"p1"}`)}},
+		{"Review Read", `{"product_id":"p1","review_id":"r1","rating":4.5}`, activity.ReviewRead{ProductID: "p1", ReviewID: "r1", Rating: "4.5"}},
+		{"Review Read", `{}`, activity.EventTracked{Event: "Review Read"}},
+		{"Video Watched", `{"video_id":"v1","product_id":"p1","watch_duration":30.9,"total_length":120}`, activity.VideoWatched{
+			VideoID: "v1", ProductID: "p1", WatchDuration: 30, TotalDuration: 120, CompletionRate: 25,
+		}},
+		{"Video Content Completed", `{"asset_id":"v1","total_length":90}`, activity.VideoWatched{VideoID: "v1", WatchDuration: 90, TotalDuration: 90, CompletionRate: 100}},
+		{"Video Watched", `{"video_id":"v1","watch_duration":500,"total_length":-1}`, activity.VideoWatched{VideoID: "v1", WatchDuration: 500}},
+		{"Video Watched", `{"watch_duration":5}`, activity.EventTracked{Event: "Video Watched", Properties: json.RawMessage(`{"watch_duration":5}`)}},
+		{"Experiment Viewed", `{"experiment_id":"e1","experiment_name":"Blue","variation_id":"a","nonInteraction":1}`, activity.ExperimentExposed{
+			ExperimentID: "e1", ExperimentName: "Blue", VariationID: "a", Properties: json.RawMessage(`{"nonInteraction":1}`),
+		}},
+		{"Signed Up", `{"method":"google","type":"organic"}`, activity.SignedUp{Method: "google", Properties: json.RawMessage(`{"type":"organic"}`)}},
+		{"Signed In", `{}`, activity.LoggedIn{}},
 		{"Song Played", `null`, activity.EventTracked{Event: "Song Played"}},
 	} {
 		for _, s := range []ingest.Source{browser, server} {

@@ -21,14 +21,15 @@ type Source struct {
 }
 
 // spec is every track event of the e-commerce, email, experiment and consent specifications of Segment, version 2, in
-// the order of its documentation.
+// the order of its documentation, and the others that are understood.
 var spec = []string{
 	"Products Searched", "Product List Viewed", "Product List Filtered", "Promotion Viewed", "Promotion Clicked", "Product Clicked", "Product Viewed",
 	"Product Added", "Product Removed", "Cart Viewed", "Checkout Started", "Checkout Step Viewed", "Checkout Step Completed", "Payment Info Entered",
 	"Order Updated", "Order Completed", "Order Refunded", "Order Cancelled", "Coupon Entered", "Coupon Applied", "Coupon Denied", "Coupon Removed",
 	"Product Added to Wishlist", "Product Removed from Wishlist", "Wishlist Product Added to Cart", "Product Shared", "Cart Shared", "Product Reviewed",
 	"Email Delivered", "Email Opened", "Email Link Clicked", "Email Bounced", "Email Marked as Spam", "Unsubscribed", "Experiment Viewed",
-	"Segment Consent Preference Updated",
+	"Segment Consent Preference Updated", "Products Compared", "Product Compared", "Review Read", "Product Review Read", "Video Watched",
+	"Video Playback Started", "Video Playback Completed", "Video Content Started", "Video Content Completed", "Signed Up", "Signed In", "Signed Out",
 }
 
 // Refuses says why the source may not send a message, "" if it may.

@@ -140,7 +140,8 @@ func evolveProfile(p Profile, e eventstore.Event) Profile {
 	case order.Cancelled:
 		p.Orders--
 	case activity.PageViewed, activity.ScreenViewed, activity.ProductViewed, activity.SearchPerformed, activity.ItemAddedToCart,
-		activity.ItemRemovedFromCart, activity.CartViewed, activity.CheckoutStarted, activity.CheckoutStepCompleted, activity.EventTracked:
+		activity.ItemRemovedFromCart, activity.CartViewed, activity.CheckoutStarted, activity.CheckoutStepCompleted, activity.EventTracked,
+		activity.ProductCompared, activity.ReviewRead, activity.VideoWatched, activity.ExperimentExposed, activity.SignedUp, activity.LoggedIn:
 		return seen(p, at)
 	}
 	return p
