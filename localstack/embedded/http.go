@@ -131,6 +131,10 @@ type answer func(ctx context.Context, r *http.Request) (any, error)
 // open answers a route of the embedded run. It asks nobody who they are: the server listens on this machine only.
 func (s *System) open(answer answer) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
+		if !fromHere(r) {
+			problem(w, r.Context(), fault.New(fault.Unauthorized, "not-from-here", "this is for programs on this machine, and for pages of this address"))
+			return
+		}
 		body, err := answer(r.Context(), r)
 		if err != nil {
 			problem(w, r.Context(), err)
@@ -138,6 +142,20 @@ func (s *System) open(answer answer) http.HandlerFunc {
 		}
 		writeJSON(w, 200, "application/json", body)
 	}
+}
+
+// fromHere says whether a request was meant for this machine: not a web page's of another origin, nor one that was sent
+// here by a name of its own.
+func fromHere(r *http.Request) bool {
+	host, _, err := net.SplitHostPort(r.Host)
+	if err != nil {
+		host = r.Host
+	}
+	if host != "localhost" && host != "127.0.0.1" && host != "::1" {
+		return false
+	}
+	origin := r.Header.Get("Origin")
+	return origin == "" || origin == "http://"+r.Host
 }
 
 func (s *System) showClock(context.Context, *http.Request) (any, error) {

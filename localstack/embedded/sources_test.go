@@ -538,3 +538,23 @@ func TestReportsOfAMailService(t *testing.T) {
 	s.settled()
 	s.post("/_local/rebuild", nil).expect(200).has("identical", true)
 }
+
+// A page that its visitor has open must not move the clock of the system that runs beside it.
+func TestOtherOriginsMayNotUseTheLocalRoutes(t *testing.T) {
+	s := begin(t)
+	s.with("Origin", "https://evil.example.com").post("/_local/clock", m{"advance": "1h"}).refused(401, "not-from-here")
+	s.with("Origin", s.system.URL).get("/_local/clock").expect(200)
+	r, err := http.NewRequest("GET", s.url+"/_local/mailbox", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Host = "evil.example.com"
+	response, err := client.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if response.StatusCode != 401 {
+		t.Errorf("by another name: %d", response.StatusCode)
+	}
+}

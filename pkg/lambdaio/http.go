@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"maps"
 	"net/url"
+	"runtime/debug"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -101,7 +102,7 @@ func (e Endpoint) Serve(ctx context.Context, r Request) Response {
 func recovered(ctx context.Context, r Request, answer Endpoint) (response Response, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("panic: %v", p)
+			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
 		}
 	}()
 	return answer(ctx, r)
