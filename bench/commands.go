@@ -81,8 +81,8 @@ func (b *bench) commands(ctx context.Context) (err error) {
 		budget float64 // of write units, 0 for none
 	}{
 		{"register (3 events, email claimed)", register, 0},
-		{"grant-consent", api(app.GrantConsent(a), "POST", "/v1/customers/{id}/consents", `{"purpose":"analytics","channel":"email"}`), 1},
-		{"revoke-consent", api(app.RevokeConsent(a), "DELETE", "/v1/customers/{id}/consents/{purpose}/{channel}", "", "analytics", "email"), 1},
+		{"grant-consent", api(app.GrantConsent(a), "POST", "/v1/customers/{id}/consents", `{"purpose":"marketing","channel":"sms"}`), 1},
+		{"revoke-consent", api(app.RevokeConsent(a), "DELETE", "/v1/customers/{id}/consents/{purpose}/{channel}", "", "marketing", "sms"), 1},
 		{"set-preferences", api(app.SetPreferences(a), "PUT", "/v1/customers/{id}/preferences", `{"emailFrequency":"weekly","categories":["outdoor","shoes"],"timezone":"Europe/Istanbul"}`), 1},
 		{"patch-profile", api(app.UpdateProfile(a), "PATCH", "/v1/customers/{id}", `{"firstName":"Zeynep"}`), 1},
 		{"change-email (2 events, claim moved)", api(app.ChangeEmail(a), "PUT", "/v1/customers/{id}/email", `{"email":"other$i@example.com"}`), 0},
@@ -96,6 +96,9 @@ func (b *bench) commands(ctx context.Context) (err error) {
 				return fmt.Errorf("%s: %w", c.name, err)
 			}
 			sum.Requests, sum.WriteUnits, sum.ReadUnits = sum.Requests+cost.Requests, sum.WriteUnits+cost.WriteUnits, sum.ReadUnits+cost.ReadUnits
+		}
+		if sum.WriteUnits == 0 {
+			return fmt.Errorf("%s wrote nothing", c.name)
 		}
 		b.cost("command/"+c.name, sum, float64(customers), c.budget)
 	}

@@ -110,6 +110,7 @@ type crowd struct {
 	mu      sync.Mutex
 	now     int
 	changed time.Time
+	many    bool
 	lately  float64 // the mean over time, the last half second counting most
 }
 
@@ -120,16 +121,24 @@ func (c *crowd) change(by int) (now int, lately float64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	at := time.Now()
-	c.lately += (float64(c.now) - c.lately) * -math.Expm1(-2*at.Sub(c.changed).Seconds())
+	c.lately += (float64(c.now) - c.lately) * -math.Expm1(-2.5*at.Sub(c.changed).Seconds())
 	c.changed = at
 	c.now += by
 	return c.now, c.lately
 }
 
-// dense says whether requests come faster than they are answered.
+// dense says whether requests come faster than they are answered: once there are many, until there are few.
 func (c *crowd) dense() bool {
 	now, lately := c.change(0)
-	return now >= 4 && lately >= 12
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case lately >= 12:
+		c.many = true
+	case lately < 10.5:
+		c.many = false
+	}
+	return c.many && now > 0
 }
 
 // position returns an iterator after what is done.
