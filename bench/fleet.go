@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -61,6 +62,7 @@ type fleet struct {
 	published []app.Entry
 	used      usage
 	chance    *rand.Rand // whether an event triggers
+	writeKey  string     // of a source that is stored, so that reading it is counted
 }
 
 type lambda struct {
@@ -116,7 +118,12 @@ func react(a *app.App) lambdaio.Handler {
 func (f *fleet) ingest(ctx context.Context, customer string, first int) error {
 	f.clock.pass(24 * time.Hour * batchSize / eventsPerDay)
 	body := appendBatch(nil, customer, first, batchSize, f.clock.now())
-	payload, err := request("POST", "/v1/batch", body)
+	if f.writeKey == "" {
+		if err := f.connect(ctx); err != nil {
+			return err
+		}
+	}
+	payload, err := requestAs(f.writeKey, "POST", "/v1/batch", body)
 	if err != nil {
 		return err
 	}
@@ -130,6 +137,21 @@ func (f *fleet) ingest(ctx context.Context, customer string, first int) error {
 		return fmt.Errorf("ingest answered %s", answer)
 	}
 	return f.settle(ctx)
+}
+
+// connect makes the source that sends the events.
+func (f *fleet) connect(ctx context.Context) error {
+	a := f.bed.instance(f.bed.client, f.bed.master, f.clock.now, 0)
+	answer, err := ask(ctx, app.CreateSource(a), "POST", "/v1/sources", []byte(`{"name":"shop","kind":"server","requestsPerSecond":10000}`))
+	if err != nil {
+		return err
+	}
+	var made app.SourceShown
+	if err := json.Unmarshal(answer, &made); err != nil {
+		return err
+	}
+	f.writeKey = "Basic " + base64.StdEncoding.EncodeToString([]byte(made.WriteKeys[0].WriteKey+":"))
+	return nil
 }
 
 // settle runs the stream's readers and the bus until nothing is left to do.

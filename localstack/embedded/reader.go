@@ -117,28 +117,23 @@ type crowd struct {
 func (c *crowd) enter() { c.change(1) }
 func (c *crowd) leave() { c.change(-1) }
 
-func (c *crowd) change(by int) (now int, lately float64) {
+// dense says whether requests come faster than they are answered: once there are many, until there are few.
+func (c *crowd) dense() bool { return c.change(0) }
+
+func (c *crowd) change(by int) (dense bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	at := time.Now()
 	c.lately += (float64(c.now) - c.lately) * -math.Expm1(-2.5*at.Sub(c.changed).Seconds())
 	c.changed = at
 	c.now += by
-	return c.now, c.lately
-}
-
-// dense says whether requests come faster than they are answered: once there are many, until there are few.
-func (c *crowd) dense() bool {
-	now, lately := c.change(0)
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	switch {
-	case lately >= 12:
+	case c.lately >= 12:
 		c.many = true
-	case lately < 10.5:
+	case c.lately < 10.5:
 		c.many = false
 	}
-	return c.many && now > 0
+	return c.many && c.now > 0
 }
 
 // position returns an iterator after what is done.

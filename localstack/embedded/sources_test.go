@@ -232,8 +232,8 @@ func TestQuarantineAndRelease(t *testing.T) {
 	if got := s.pages("/v1/quarantine?source="+c.id, "messages"); len(got) != 2 {
 		t.Errorf("of the source: %v", got)
 	}
-	if got := s.pages("/v1/quarantine?source=another", "messages"); len(got) != 0 {
-		t.Errorf("of another: %v", got)
+	for _, nobody := range []string{"another", "projection", strings.Repeat("x", 3000)} {
+		s.get("/v1/quarantine?source="+nobody).refused(404, "no-such-source")
 	}
 	if got := s.pages("/v1/quarantine?limit=1", "messages"); len(got) != 2 {
 		t.Errorf("page by page: %v", got)
@@ -251,7 +251,7 @@ func TestQuarantineAndRelease(t *testing.T) {
 	if got := s.known("u1").tracked(); !slices.Equal(got, []string{"Rocket Launched"}) {
 		t.Errorf("tracked %v", got)
 	}
-	for _, wrong := range []string{"x", "%00", base64.RawURLEncoding.EncodeToString([]byte("dev\x00")), strings.Repeat("A", 1000), base64.RawURLEncoding.EncodeToString([]byte("\x00x"))} {
+	for _, wrong := range []string{"x", "%00", base64.RawURLEncoding.EncodeToString([]byte("dev\x00")), strings.Repeat("A", 1000), base64.RawURLEncoding.EncodeToString([]byte("\x00x")), base64.RawURLEncoding.EncodeToString([]byte("projection\x00x"))} {
 		s.post("/v1/quarantine/"+wrong+"/release", m{}).refused(404, "not-quarantined")
 	}
 	s.get("/v1/quarantine?cursor=x").expect(400)

@@ -208,34 +208,44 @@ func (a *App) claim(c *Call, stream string, version int64, status int) ([]events
 	return []eventstore.Claim{{Key: c.key, Owner: a.NewID(), Value: value, ExpiresAt: a.Now().Add(idempotencyFor)}}, nil
 }
 
-// command loads a customer's record, decides and appends, with the call's idempotency claim. It returns the record after.
-func (a *App) command(ctx context.Context, c *Call, stream string, status int, decide func(s record.State, at time.Time) ([]any, []eventstore.Claim, error)) (record.State, int64, error) {
+// keep stores the idempotency claim of a call that appended nothing, which is an answer too.
+func (a *App) keep(ctx context.Context, c *Call, about string, version int64, status int) error {
+	claims, err := a.claim(c, about, version, status)
+	for _, claim := range claims {
+		err = errors.Join(err, a.Log.Store.Claim(ctx, claim))
+	}
+	return err
+}
+
+// commit loads a stream, decides and appends, with the call's idempotency claim, which remembers what the answer is about.
+// It returns the head after.
+func (a *App) commit(ctx context.Context, c *Call, stream, about string, status int, fold eventstore.AnyFold, decide func(h *eventstore.Head) ([]any, []eventstore.Claim, error)) (*eventstore.Head, error) {
 	head, appended, err := a.Log.Handle(ctx, eventstore.Command{
-		Stream: stream, Folds: []eventstore.AnyFold{record.Fold},
+		Stream: stream, Folds: []eventstore.AnyFold{fold},
 		Meta: eventstore.Meta{Actor: c.Actor, Source: "api", CorrelationID: correlation(c)},
 		Decide: func(h *eventstore.Head) (eventstore.Decision, error) {
-			data, claims, err := decide(record.Fold.Of(h), h.Now)
+			data, claims, err := decide(h)
 			return eventstore.Decision{
 				Events: eventstore.Happened(data...), Claims: claims,
 				Answer: func(next *eventstore.Head) ([]eventstore.Claim, error) {
-					return a.claim(c, stream, next.Version, status)
+					return a.claim(c, about, next.Version, status)
 				},
 			}, err
 		},
 	})
+	if err == nil && appended == 0 {
+		err = a.keep(ctx, c, about, head.Version, status)
+	}
+	return head, err
+}
+
+// command is commit on a customer's record. It returns the record after.
+func (a *App) command(ctx context.Context, c *Call, stream string, status int, decide func(s record.State, at time.Time) ([]any, []eventstore.Claim, error)) (record.State, int64, error) {
+	head, err := a.commit(ctx, c, stream, stream, status, record.Fold, func(h *eventstore.Head) ([]any, []eventstore.Claim, error) {
+		return decide(record.Fold.Of(h), h.Now)
+	})
 	if err != nil {
 		return record.State{}, 0, err
-	}
-	if appended == 0 { // nothing to do, which is an answer to be kept too
-		claims, err := a.claim(c, stream, head.Version, status)
-		if err != nil {
-			return record.State{}, 0, err
-		}
-		for _, claim := range claims {
-			if err := a.Log.Store.Claim(ctx, claim); err != nil {
-				return record.State{}, 0, err
-			}
-		}
 	}
 	return record.Fold.Of(head), head.Version, nil
 }

@@ -268,13 +268,17 @@ func mayAnalyse(s consent.State, m ingest.Message, source ingest.Source, at time
 }
 
 // consequences are what follows from what became of messages: who complains or unsubscribes no longer consents, and an
-// address that takes no mail is not written to again. What happened before a consent was given does not end it, and a
+// address that takes no mail is not written to again. What happened before a consent was given or renewed does not end it, and a
 // bounce of another address says nothing about this one.
 func consequences(s record.State, events []any, at time.Time) []any {
 	var follow []any
 	revoke := func(on, reason string) {
 		current := s.Consent.Current[consent.Key(consent.Marketing, consent.Channel(on))]
-		if current.Status == consent.StatusActive && !at.Before(current.GrantedAt) {
+		given := current.GrantedAt
+		if current.RenewedAt != nil {
+			given = *current.RenewedAt
+		}
+		if current.Status == consent.StatusActive && !at.Before(given) {
 			follow = append(follow, consent.Revoked{Purpose: consent.Marketing, Channel: consent.Channel(on), Reason: reason})
 		}
 	}

@@ -59,11 +59,15 @@ func (a *App) listQuarantine(ctx context.Context, c *Call) (lambdaio.Response, e
 	if err != nil {
 		return lambdaio.Response{}, err
 	}
-	ids := []string{c.Query.Get("source")}
-	if ids[0] == "" {
-		if ids, err = a.sourceIDs(ctx); err != nil {
-			return lambdaio.Response{}, err
+	ids, err := a.sourceIDs(ctx)
+	if err != nil {
+		return lambdaio.Response{}, err
+	}
+	if only := c.Query.Get("source"); only != "" {
+		if !slices.Contains(ids, only) {
+			return lambdaio.Response{}, fault.New(fault.NotFound, "no-such-source", "there is no such source")
 		}
+		ids = []string{only}
 	}
 	var rows []view.Row
 	for _, id := range ids {
@@ -121,6 +125,13 @@ func (a *App) releaseQuarantined(ctx context.Context, c *Call) (lambdaio.Respons
 	if err != nil || !ok || len(name) > ingest.MaxID || sourceID == "" || sk == "" {
 		return lambdaio.Response{}, absent
 	}
+	source, err := a.sourceByID(ctx, sourceID)
+	if fault.KindOf(err) == fault.NotFound {
+		err = absent
+	}
+	if err != nil {
+		return lambdaio.Response{}, err
+	}
 	row, ok, err := a.Views.Table.Get(ctx, quarantinePrefix+sourceID, sk)
 	if err != nil {
 		return lambdaio.Response{}, err
@@ -132,10 +143,6 @@ func (a *App) releaseQuarantined(ctx context.Context, c *Call) (lambdaio.Respons
 	if errors.Is(err, eventstore.ErrErased) {
 		return lambdaio.Response{}, absent
 	}
-	if err != nil {
-		return lambdaio.Response{}, err
-	}
-	source, err := a.sourceByID(ctx, sourceID)
 	if err != nil {
 		return lambdaio.Response{}, err
 	}
@@ -160,14 +167,8 @@ func (a *App) releaseQuarantined(ctx context.Context, c *Call) (lambdaio.Respons
 	if err := a.Views.Table.Delete(ctx, [2]string{row.PK, row.SK}); err != nil {
 		return lambdaio.Response{}, err
 	}
-	claims, err := a.claim(c, "", 0, 200)
-	if err != nil {
+	if err := a.keep(ctx, c, "", 0, 200); err != nil {
 		return lambdaio.Response{}, err
-	}
-	for _, claim := range claims {
-		if err := a.Log.Store.Claim(ctx, claim); err != nil {
-			return lambdaio.Response{}, err
-		}
 	}
 	return a.repeatRelease(ctx, c, "", 0, 200)
 }

@@ -160,29 +160,12 @@ func (a *App) issueWriteKey(ctx context.Context, c *Call) (lambdaio.Response, er
 }
 
 func (a *App) changeSources(ctx context.Context, c *Call, id string, status int, decide func(s source.State, at time.Time) ([]any, error)) (lambdaio.Response, error) {
-	head, appended, err := a.Log.Handle(ctx, eventstore.Command{
-		Stream: source.Stream, Folds: []eventstore.AnyFold{source.Fold},
-		Meta: eventstore.Meta{Actor: c.Actor, Source: "api", CorrelationID: correlation(c)},
-		Decide: func(h *eventstore.Head) (eventstore.Decision, error) {
-			events, err := decide(source.Fold.Of(h), h.Now)
-			return eventstore.Decision{Events: eventstore.Happened(events...), Answer: func(next *eventstore.Head) ([]eventstore.Claim, error) {
-				return a.claim(c, id, next.Version, status)
-			}}, err
-		},
+	head, err := a.commit(ctx, c, source.Stream, id, status, source.Fold, func(h *eventstore.Head) ([]any, []eventstore.Claim, error) {
+		events, err := decide(source.Fold.Of(h), h.Now)
+		return events, nil, err
 	})
 	if err != nil {
 		return lambdaio.Response{}, err
-	}
-	if appended == 0 {
-		claims, err := a.claim(c, id, head.Version, status)
-		if err != nil {
-			return lambdaio.Response{}, err
-		}
-		for _, claim := range claims {
-			if err := a.Log.Store.Claim(ctx, claim); err != nil {
-				return lambdaio.Response{}, err
-			}
-		}
 	}
 	a.sources.forget()
 	return a.sourceAnswer(ctx, source.Fold.Of(head)[id], status)

@@ -125,17 +125,11 @@ func (a *App) accept(ctx context.Context, r lambdaio.Request, kind string) (lamb
 	if err := a.ingest(ctx, c, source, parsed, now); err != nil {
 		return lambdaio.Response{}, err
 	}
-	claims, err := a.claim(c, "", 0, 200)
-	if err != nil {
-		return lambdaio.Response{}, err
+	err = a.keep(ctx, c, "", 0, 200)
+	if _, twice := errors.AsType[*eventstore.TakenError](err); twice { // the same request, made twice at once
+		err = nil
 	}
-	for _, claim := range claims {
-		err := a.Log.Store.Claim(ctx, claim)
-		if _, twice := errors.AsType[*eventstore.TakenError](err); err != nil && !twice { // made twice at once is fine
-			return lambdaio.Response{}, err
-		}
-	}
-	return accepted(), nil
+	return accepted(), err
 }
 
 // takeWebhook takes in what another service posts. A delivery that comes again changes nothing.
