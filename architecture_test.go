@@ -143,9 +143,9 @@ var domains = map[string][]string{
 	"pkg/activity":   nil,
 	"pkg/journey":    nil,
 	"pkg/source":     nil,
-	"pkg/channel":    {"pkg/consent", "pkg/preference"},                                               // asks whether a message may be sent
-	"pkg/ingest":     {"pkg/activity", "pkg/channel", "pkg/customer", "pkg/order"},                    // says what a message means
-	"pkg/record":     {"pkg/channel", "pkg/consent", "pkg/customer", "pkg/journey", "pkg/preference"}, // folds them side by side
+	"pkg/channel":    {"pkg/consent", "pkg/preference"},                                                            // asks whether a message may be sent
+	"pkg/ingest":     {"pkg/activity", "pkg/channel", "pkg/customer", "pkg/order"},                                 // says what a message means
+	"pkg/record":     {"pkg/channel", "pkg/consent", "pkg/customer", "pkg/journey", "pkg/order", "pkg/preference"}, // folds them side by side
 	"pkg/catalog":    {"pkg/activity", "pkg/channel", "pkg/consent", "pkg/customer", "pkg/journey", "pkg/order", "pkg/preference", "pkg/source"},
 }
 
@@ -379,7 +379,8 @@ func TestTheTableTheProgramsAndTheLocalRunAgree(t *testing.T) {
 
 // TestB19_ProgramsHaveThePartsTheyMayUse: a client is made where the row allows its use, and nowhere else.
 func TestB19_ProgramsHaveThePartsTheyMayUse(t *testing.T) {
-	parts := map[string]string{"bus": topology.Bus, "emails": topology.EmailQueue, "journeys": topology.Journeys, "ses": topology.EmailIdentity}
+	parts := map[string]string{"bus": topology.Bus, "emails": topology.EmailQueue, "journeys": topology.Journeys, "ses": topology.EmailIdentity,
+		"payments": topology.Payments, "charges": topology.PaymentKey}
 	started := programs(t)
 	for _, row := range topology.Functions {
 		for name, resource := range parts {
@@ -483,6 +484,7 @@ func TestRowsMayDoNoMoreThanTheyNeed(t *testing.T) {
 	services := map[string]string{
 		topology.Events: "dynamodb:", topology.Views: "dynamodb:", topology.Keys: "dynamodb:", topology.Bus: "events:", topology.EmailQueue: "sqs:",
 		topology.Journeys: "states:", topology.MasterKey: "kms:", topology.APIKeySecret: "secretsmanager:",
+		topology.Payments: "states:", topology.PaymentKey: "secretsmanager:",
 		topology.EmailIdentity: "ses:",
 	}
 	writes := []string{"dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem", "dynamodb:BatchWriteItem"}
@@ -549,7 +551,7 @@ func TestB22_ProjectionsHaveNoSideEffects(t *testing.T) {
 			continue
 		}
 		n++
-		for _, resource := range []string{topology.Bus, topology.EmailQueue, topology.Journeys, topology.EmailIdentity} {
+		for _, resource := range []string{topology.Bus, topology.EmailQueue, topology.Journeys, topology.EmailIdentity, topology.Payments, topology.PaymentKey} {
 			if len(actions(row, resource)) > 0 {
 				t.Errorf("%s may use %s", row.Name, resource)
 			}

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"defter/pkg/eventstore/dynamo"
-	"defter/pkg/journey"
+	"defter/pkg/saga"
 	"defter/pkg/meter"
 	"defter/pkg/topology"
 )
@@ -209,7 +209,7 @@ func (b *bench) welcome(p prices) error {
 		StartAt string
 		States  map[string]struct{ Type, Next, Default string }
 	}
-	if err := json.Unmarshal([]byte(journey.Machine(topology.RunStep)), &machine); err != nil {
+	if err := json.Unmarshal([]byte(saga.Machine(topology.Machines[0].Task)), &machine); err != nil {
 		return fmt.Errorf("read the state machine: %w", err)
 	}
 	const steps = 2

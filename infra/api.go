@@ -27,9 +27,10 @@ type api struct {
 func newAPI(p *Platform) *api {
 	stack := p.newStack("api", "Defter: the HTTP API and the functions behind its routes")
 	gateway := newGateway(stack, p)
+	settings := map[string]*string{"DEFTER_PAYMENT_PROVIDER": jsii.String(p.PaymentProvider), "DEFTER_RETURN_WINDOW": jsii.String(p.ReturnWindow)}
 	for _, row := range functions(func(f topology.Function) bool { return len(f.Routes) > 0 }) {
 		integration := awsapigatewayv2integrations.NewHttpLambdaIntegration(
-			jsii.String(pascal(row.Name)), newFunction(stack, p, row, nil, nil), nil)
+			jsii.String(pascal(row.Name)), newFunction(stack, p, row, nil, settings), nil)
 		for _, route := range row.Routes {
 			added := gateway.AddRoutes(&awsapigatewayv2.AddRoutesOptions{
 				Path:        jsii.String(route.Path),

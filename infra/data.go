@@ -40,6 +40,9 @@ func newData(p *Platform) *data {
 
 	apiKey := newAccessKey(stack, p, "ApiKey", topology.APIKeySecret, "Defter: the key of servers and back offices")
 	p.provide(topology.APIKeySecret, resource{arns: []*string{apiKey}, environment: map[string]*string{"DEFTER_API_KEY_SECRET": apiKey}})
+	// A key that the provider made replaces this one; until then no payment can be made.
+	paymentKey := newAccessKey(stack, p, "PaymentKey", topology.PaymentKey, "Defter: the key that the payment provider knows us by")
+	p.provide(topology.PaymentKey, resource{arns: []*string{paymentKey}, environment: map[string]*string{"DEFTER_PAYMENT_KEY_SECRET": paymentKey}})
 	p.provide(topology.EmailIdentity, resource{
 		arns: []*string{stack.FormatArn(&awscdk.ArnComponents{
 			Service: jsii.String("ses"), Resource: jsii.String("identity"), ResourceName: jsii.String(p.EmailIdentity),

@@ -8,13 +8,13 @@ import (
 	"github.com/aws/constructs-go/constructs/v10"
 	"github.com/aws/jsii-runtime-go"
 
-	"defter/pkg/journey"
+	"defter/pkg/saga"
 	"defter/pkg/topology"
 )
 
-// journeys is the state machine every journey run waits in, and the channels its steps send on.
+// journeys are the state machines that everything waits in, and the channels that journeys send on.
 type journeys struct {
-	machine *string // ARN
+	machines map[string]*string // their ARNs, by name
 }
 
 func newJourneys(p *Platform, api *api) *journeys {
@@ -25,9 +25,10 @@ func newJourneys(p *Platform, api *api) *journeys {
 	}
 	// What is sent from here, where its links lead, and how long a journey waits.
 	settings := map[string]*string{
-		"DEFTER_EMAIL_FROM":    jsii.String(p.EmailFrom),
-		"DEFTER_PUBLIC_URL":    publicURL,
-		"DEFTER_WELCOME_DELAY": jsii.String(p.WelcomeDelay),
+		"DEFTER_PAYMENT_PROVIDER": jsii.String(p.PaymentProvider),
+		"DEFTER_EMAIL_FROM":       jsii.String(p.EmailFrom),
+		"DEFTER_PUBLIC_URL":       publicURL,
+		"DEFTER_WELCOME_DELAY":    jsii.String(p.WelcomeDelay),
 	}
 
 	for _, row := range topology.Queues {
@@ -50,46 +51,43 @@ func newJourneys(p *Platform, api *api) *journeys {
 		})
 	}
 
-	j := &journeys{}
-	for _, row := range functions(func(f topology.Function) bool { return f.Task }) {
-		function := newFunction(stack, p, row, nil, settings)
-		if row.Name == topology.RunStep {
-			machine := newMachine(stack, p, function)
-			j.machine = machine.StateMachineArn()
-			p.provide(topology.Journeys, resource{
-				arns:        []*string{j.machine},
-				environment: map[string]*string{"DEFTER_JOURNEYS": j.machine},
-			})
-		}
+	j := &journeys{machines: map[string]*string{}}
+	for _, row := range topology.Machines {
+		task := functions(func(f topology.Function) bool { return f.Task && f.Name == row.Task })[0]
+		machine := newMachine(stack, p, row, newFunction(stack, p, task, nil, settings))
+		arn := machine.StateMachineArn()
+		j.machines[row.Name] = arn
+		p.provide(row.Name, resource{arns: []*string{arn}, environment: map[string]*string{"DEFTER_" + envName(row.Name): arn}})
 	}
 	return j
 }
 
-// newMachine makes the state machine. It is a standard one, because a run may wait for months and must do each step once.
-func newMachine(scope constructs.Construct, p *Platform, runStep awslambda.Function) awsstepfunctions.StateMachine {
+// newMachine makes a state machine. It is a standard one, because a run may wait for months and must do each step once.
+func newMachine(stack constructs.Construct, p *Platform, row topology.Machine, step awslambda.Function) awsstepfunctions.StateMachine {
+	scope := constructs.NewConstruct(stack, jsii.String(pascal(row.Name)))
 	role := awsiam.NewRole(scope, jsii.String("MachineRole"), &awsiam.RoleProps{
-		Description: jsii.String(p.Name(topology.Journeys)),
+		Description: jsii.String(p.Name(row.Name)),
 		AssumedBy:   awsiam.NewServicePrincipal(jsii.String("states.amazonaws.com"), nil),
 		InlinePolicies: &map[string]awsiam.PolicyDocument{
 			"access": awsiam.NewPolicyDocument(&awsiam.PolicyDocumentProps{
-				Statements: &[]awsiam.PolicyStatement{allow([]string{"lambda:InvokeFunction"}, runStep.FunctionArn())},
+				Statements: &[]awsiam.PolicyStatement{allow([]string{"lambda:InvokeFunction"}, step.FunctionArn())},
 			}),
 		},
 	})
 	machine := awsstepfunctions.NewStateMachine(scope, jsii.String("Machine"), &awsstepfunctions.StateMachineProps{
-		StateMachineName: jsii.String(p.Name(topology.Journeys)),
+		StateMachineName: jsii.String(p.Name(row.Name)),
 		StateMachineType: awsstepfunctions.StateMachineType_STANDARD,
-		DefinitionBody:   awsstepfunctions.DefinitionBody_FromString(jsii.String(journey.Machine(*runStep.FunctionArn()))),
+		DefinitionBody:   awsstepfunctions.DefinitionBody_FromString(jsii.String(saga.Machine(*step.FunctionArn()))),
 		Role:             role,
 		TracingEnabled:   jsii.Bool(true),
 		RemovalPolicy:    awscdk.RemovalPolicy_DESTROY,
 		Logs: &awsstepfunctions.LogOptions{
-			Destination:          newLogGroup(scope, "MachineLogs", "/aws/vendedlogs/states/"+p.Name(topology.Journeys)),
+			Destination:          newLogGroup(scope, "MachineLogs", "/aws/vendedlogs/states/"+p.Name(row.Name)),
 			Level:                awsstepfunctions.LogLevel_ERROR,
 			IncludeExecutionData: jsii.Bool(false),
 		},
 	})
 	accept(role, "AwsSolutions-IAM5", "Delivering logs and traces are actions of the account: AWS lets no resource be named for them.")
-	accept(machine, "AwsSolutions-SF1", "Every step a journey takes is an event in the ledger; logging each transition as well would cost more than making it. Errors are logged.")
+	accept(machine, "AwsSolutions-SF1", "Every step a run takes is an event in the ledger; logging each transition as well would cost more than making it. Errors are logged.")
 	return machine
 }

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"defter/pkg/journey"
+	"defter/pkg/saga"
 )
 
 func TestMachineIsValidAmazonStatesLanguage(t *testing.T) {
@@ -26,7 +26,7 @@ func TestMachineIsValidAmazonStatesLanguage(t *testing.T) {
 		output, err := exec.Command(validator, "--json-path", path).CombinedOutput()
 		return string(output), err
 	}
-	definition := journey.Machine("arn:aws:lambda:us-east-1:123456789012:function:run-journey-step")
+	definition := saga.Machine("arn:aws:lambda:us-east-1:123456789012:function:run-journey-step")
 	if output, err := validate(definition); err != nil {
 		t.Errorf("%v: %s", err, output)
 	}

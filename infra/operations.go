@@ -66,10 +66,12 @@ func newAlarms(stack awscdk.Stack, w *watch) {
 
 	alarm("functions-failing", "Functions of this account keep failing: the dashboard shows which.", w.ofAllFunctions("Errors"), 5, 3)
 	alarm("functions-throttled", "Functions of this account keep being throttled: it runs at its limit of concurrent calls.", w.ofAllFunctions("Throttles"), 0, 3)
-	alarm("journeys-failed", "Runs of journeys ended in an error: their customers get no further message.", w.ofMachine("ExecutionsFailed"), 0, 1)
+	for _, row := range topology.Machines {
+		alarm(row.Name+"-failed", row.Summary+" ended in an error: nothing more comes of them until they are begun again.", w.ofMachine(row.Name, "ExecutionsFailed"), 0, 1)
+		alarm(row.Name+"-timed-out", row.Summary+" ran out of time.", w.ofMachine(row.Name, "ExecutionsTimedOut"), 0, 1)
+	}
 	alarm("records-quarantined", "Stored records could not be read: their customers' views stand still until that is mended.", newMetric(metric.Namespace, metric.RecordsQuarantined, "Sum", nil), 0, 1)
 	alarm("events-parked", "Reactions gave events up that will never succeed: the log says which and why.", newMetric(metric.Namespace, metric.EventsParked, "Sum", nil), 0, 1)
-	alarm("journeys-timed-out", "Runs of journeys ran out of time.", w.ofMachine("ExecutionsTimedOut"), 0, 1)
 }
 
 // newAlarmTopic makes the topic and tells alarmEmail, if there is one.
@@ -105,6 +107,10 @@ func newDashboard(stack awscdk.Stack, w *watch) {
 	for _, row := range functions(func(f topology.Function) bool { return len(f.Routes) == 0 }) {
 		errors = append(errors, w.ofFunction("Errors", row.Name))
 	}
+	var runs []awscloudwatch.IMetric
+	for _, row := range topology.Machines {
+		runs = append(runs, w.ofMachine(row.Name, "ExecutionsStarted"), w.ofMachine(row.Name, "ExecutionsSucceeded"), w.ofMachine(row.Name, "ExecutionsFailed"))
+	}
 	awscloudwatch.NewDashboard(stack, jsii.String("Dashboard"), &awscloudwatch.DashboardProps{
 		DashboardName: jsii.String(w.Name("overview")),
 		Widgets: &[]*[]awscloudwatch.IWidget{
@@ -115,7 +121,7 @@ func newDashboard(stack awscdk.Stack, w *watch) {
 			},
 			{
 				graph("Errors in the background", errors...),
-				graph("Journeys", w.ofMachine("ExecutionsStarted"), w.ofMachine("ExecutionsSucceeded"), w.ofMachine("ExecutionsFailed")),
+				graph("Journeys and payments", runs...),
 				graph("Messages waiting", waiting...),
 			},
 			{graph("Dead letters", depths...)},
@@ -158,8 +164,8 @@ func (w *watch) ofAPI(metric, statistic string) awscloudwatch.IMetric {
 	return newMetric("AWS/ApiGateway", metric, statistic, map[string]*string{"ApiId": w.api.id})
 }
 
-func (w *watch) ofMachine(metric string) awscloudwatch.IMetric {
-	return newMetric("AWS/States", metric, "Sum", map[string]*string{"StateMachineArn": w.journeys.machine})
+func (w *watch) ofMachine(name, metric string) awscloudwatch.IMetric {
+	return newMetric("AWS/States", metric, "Sum", map[string]*string{"StateMachineArn": w.journeys.machines[name]})
 }
 
 // ofAllFunctions is a metric that Lambda itself adds up over the account: one to pay for, whatever the number of

@@ -101,6 +101,8 @@ func TestEveryRowMayDoWhatItSaysAndNoMore(t *testing.T) {
 	names := map[string][]string{
 		topology.Bus:           {p.Name(topology.Bus)},
 		topology.Journeys:      {p.Name(topology.Journeys)},
+		topology.Payments:      {p.Name(topology.Payments)},
+		topology.PaymentKey:    {p.Name(topology.PaymentKey)},
 		topology.MasterKey:     {"AWS::KMS::Key"},
 		topology.APIKeySecret:  {p.Name("api-key")},
 		topology.EmailIdentity: {":identity/example.com"},
@@ -158,7 +160,7 @@ func TestEveryRowMayDoWhatItSaysAndNoMore(t *testing.T) {
 		t.Errorf("%d functions in the templates, %d rows in the table", functions, len(topology.Functions))
 	}
 	all.of("AWS::IAM::Policy", func(stack string, n *node) {
-		if !strings.HasPrefix(n.Properties["PolicyName"].(string), "MachineRole") {
+		if !strings.Contains(n.Properties["PolicyName"].(string), "MachineRoleDefaultPolicy") {
 			t.Errorf("%s: policy %v beside the roles' own", stack, n.Properties["PolicyName"])
 		}
 	})

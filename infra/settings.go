@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,15 +20,17 @@ import (
 
 // Settings are what one deployment may choose. They come from the CDK context: cdk.json, or -c name=value.
 type Settings struct {
-	Stage         string // prefixes every name: defter-<stage>-…
-	Arch          string // arm64 or x86_64, of the functions
-	FunctionsDir  string // holds <function>/bootstrap
-	EmailFrom     string // the sender of every email
-	EmailIdentity string // the verified SES identity that allows EmailFrom: its domain unless said otherwise
-	PublicURL     string // the API as customers' links name it; "" for the API's own address
-	WelcomeDelay  string // a Go duration
-	AlarmEmail    string // who is told about alarms; "" for nobody
-	Ephemeral     bool   // a test's deployment: deleting it deletes its data
+	Stage           string // prefixes every name: defter-<stage>-…
+	Arch            string // arm64 or x86_64, of the functions
+	FunctionsDir    string // holds <function>/bootstrap
+	EmailFrom       string // the sender of every email
+	EmailIdentity   string // the verified SES identity that allows EmailFrom: its domain unless said otherwise
+	PublicURL       string // the API as customers' links name it; "" for the API's own address
+	WelcomeDelay    string // a Go duration
+	PaymentProvider string // stripe, local (which moves no money), or "" for none
+	ReturnWindow    string // a Go duration after delivery
+	AlarmEmail      string // who is told about alarms; "" for nobody
+	Ephemeral       bool   // a test's deployment: deleting it deletes its data
 }
 
 var (
@@ -44,14 +47,16 @@ func LoadSettings(node constructs.Node) (Settings, error) {
 		return otherwise
 	}
 	s := Settings{
-		Stage:        value("stage", "prod"),
-		Arch:         value("arch", "arm64"),
-		FunctionsDir: value("functionsDir", "build/functions"),
-		EmailFrom:    value("emailFrom", ""),
-		PublicURL:    strings.TrimSuffix(value("publicUrl", ""), "/"),
-		WelcomeDelay: value("welcomeDelay", "24h"),
-		AlarmEmail:   value("alarmEmail", ""),
-		Ephemeral:    value("ephemeral", "false") == "true",
+		Stage:           value("stage", "prod"),
+		Arch:            value("arch", "arm64"),
+		FunctionsDir:    value("functionsDir", "build/functions"),
+		EmailFrom:       value("emailFrom", ""),
+		PublicURL:       strings.TrimSuffix(value("publicUrl", ""), "/"),
+		WelcomeDelay:    value("welcomeDelay", "24h"),
+		ReturnWindow:    value("returnWindow", "720h"),
+		PaymentProvider: value("paymentProvider", ""),
+		AlarmEmail:      value("alarmEmail", ""),
+		Ephemeral:       value("ephemeral", "false") == "true",
 	}
 	_, domain, isAddress := strings.Cut(s.EmailFrom, "@")
 	s.EmailIdentity = value("emailIdentity", domain)
@@ -71,6 +76,12 @@ func LoadSettings(node constructs.Node) (Settings, error) {
 	}
 	if delay, err := time.ParseDuration(s.WelcomeDelay); err != nil || delay <= 0 {
 		refuse("welcomeDelay", s.WelcomeDelay, "a duration such as 24h")
+	}
+	if window, err := time.ParseDuration(s.ReturnWindow); err != nil || window < 0 {
+		refuse("returnWindow", s.ReturnWindow, "a duration such as 720h")
+	}
+	if !slices.Contains([]string{"", "stripe", "local"}, s.PaymentProvider) {
+		refuse("paymentProvider", s.PaymentProvider, "stripe, or local, which moves no money, or nothing")
 	}
 	if _, known := machineOfArch[s.Arch]; !known {
 		refuse("arch", s.Arch, "arm64 or x86_64")

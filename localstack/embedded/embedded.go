@@ -25,6 +25,7 @@ import (
 	"defter/pkg/ingest"
 	"defter/pkg/lambdaio"
 	"defter/pkg/meter"
+	"defter/pkg/payment/local"
 	"defter/pkg/privacy"
 	"defter/pkg/topology"
 	"defter/pkg/view"
@@ -77,7 +78,7 @@ type System struct {
 	readers  []*reader
 	crowd    crowd
 	queues   []*queue
-	machine  *machine
+	machines []*machine // as topology.Machines
 	bus      *bus
 	mailbox  mailbox
 	listener net.Listener
@@ -134,7 +135,9 @@ func (s *System) run(ctx context.Context) {
 	for _, q := range s.queues {
 		s.tasks.Go(func() { q.run(running) })
 	}
-	s.tasks.Go(func() { s.machine.run(running) })
+	for _, m := range s.machines {
+		s.tasks.Go(func() { m.run(running) })
+	}
 	s.tasks.Go(func() { s.schedules(running) })
 	s.tasks.Go(func() { s.trim(running) })
 }
@@ -216,7 +219,8 @@ func (s *System) build(ctx context.Context) error {
 		Log: log, Views: &view.Views{Table: view.Table{Client: s.client, Name: topology.Views}, Log: log, Workers: projectWorkers}, Keyring: keyring,
 		Access: access{}, Email: s.mailbox.provider(s.clock.Now), Now: s.clock.Now, NewID: newID,
 		Fixed:    map[string]ingest.Source{WriteKey: {ID: "dev", Kind: "server", Trusted: true}},
-		Settings: app.Settings{EmailFrom: "Defter <hello@defter.example>", PublicURL: s.URL, WelcomeDelay: s.config.WelcomeDelay},
+		Settings: app.Settings{EmailFrom: "Defter <hello@defter.example>", PublicURL: s.URL, WelcomeDelay: s.config.WelcomeDelay, PaymentProvider: "local", ReturnWindow: app.DefaultReturnWindow},
+		Payments: local.Provider{Table: view.Table{Client: s.client, Name: topology.Views}},
 	}
 	if s.App.Settings.WelcomeDelay == 0 {
 		s.App.Settings.WelcomeDelay = 24 * time.Hour
@@ -234,10 +238,19 @@ func (s *System) build(ctx context.Context) error {
 		s.queues = append(s.queues, newQueue(s, q))
 	}
 	s.App.Emails = s.queues[0]
-	if s.machine, err = newMachine(s); err != nil {
-		return err
+	for _, row := range topology.Machines {
+		m, err := newMachine(s, row)
+		if err != nil {
+			return err
+		}
+		s.machines = append(s.machines, m)
+		switch row.Name {
+		case topology.Journeys:
+			s.App.Journeys = m
+		case topology.Payments:
+			s.App.PaymentRuns = m
+		}
 	}
-	s.App.Journeys = s.machine
 	for _, f := range topology.Functions {
 		if f.Stream == nil {
 			continue

@@ -446,9 +446,11 @@ func (s *story) idle() bool {
 		}
 	}
 	due := dueKey(s.system.clock.Now(), "~")
-	for _, row := range s.local(executions) {
-		if row.SK <= due {
-			return false
+	for _, m := range s.system.machines {
+		for _, row := range s.local(m.executions()) {
+			if row.SK <= due {
+				return false
+			}
 		}
 	}
 	for _, r := range s.system.readers {

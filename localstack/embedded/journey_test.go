@@ -276,7 +276,7 @@ func TestB46_UnknownStatesAreRefused(t *testing.T) {
 		`{"StartAt":"A","States":{"A":{"Type":"Task","Resource":"another","Next":"A"}}}`:                                  "another",
 		`{"StartAt":"A"`: "understand",
 	} {
-		_, err := understand(text)
+		_, err := understand(text, "run-journey-step")
 		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
 			t.Errorf("%s: %v, want an error about %q", text, err, want)
 		}

@@ -11,8 +11,8 @@ import (
 	"strings"
 	"time"
 
-	"defter/pkg/journey"
 	"defter/pkg/lambdaio"
+	"defter/pkg/saga"
 	"defter/pkg/topology"
 	"defter/pkg/view"
 
@@ -23,14 +23,15 @@ const (
 	machineIdle    = 250 * time.Millisecond
 	machineBatch   = 20
 	maxTransitions = 1000 // of one execution without a wait
-	executions     = "EXECUTION"
 )
 
-// machine runs the journeys' state machine from the very definition that is deployed. It understands Task with Retry,
+// machine runs a state machine from the very definition that is deployed. It understands Task with Retry,
 // Choice on a boolean, Wait until a timestamp, and Succeed, and refuses any other definition at the start. Executions
 // are rows ordered by when they go on, so waits survive restarts and follow the clock.
 type machine struct {
 	system     *System
+	name       string
+	task       string
 	definition definition
 	handler    lambdaio.Handler
 	wake       chan struct{}
@@ -76,16 +77,20 @@ type execution struct {
 	Failed  string          `json:"failed,omitempty"`
 }
 
-func newMachine(s *System) (*machine, error) {
-	definition, err := understand(journey.Machine(topology.RunStep))
+func newMachine(s *System, m topology.Machine) (*machine, error) {
+	definition, err := understand(saga.Machine(m.Task), m.Task)
 	if err != nil {
-		return nil, fmt.Errorf("state machine: %w", err)
+		return nil, fmt.Errorf("state machine of %s: %w", m.Name, err)
 	}
-	return &machine{system: s, definition: definition, handler: s.handlers[topology.RunStep], wake: make(chan struct{}, 1)}, nil
+	return &machine{system: s, name: m.Name, task: m.Task, definition: definition, handler: s.handlers[m.Task], wake: make(chan struct{}, 1)}, nil
 }
 
+// executions and names are the partitions of what is under way, and of what was ever started.
+func (m *machine) executions() string { return "EXECUTION#" + m.name }
+func (m *machine) names() string      { return "EXECUTION-NAME#" + m.name }
+
 // understand reads a definition, or says what of it the embedded run cannot carry out.
-func understand(text string) (definition, error) {
+func understand(text, task string) (definition, error) {
 	var machine definition
 	d := json.NewDecoder(strings.NewReader(text))
 	d.DisallowUnknownFields()
@@ -106,7 +111,7 @@ func understand(text string) (definition, error) {
 			}
 		}
 		switch {
-		case st.Type == "Task" && st.Resource == topology.RunStep, st.Type == "Choice", st.Type == "Wait", st.Type == "Succeed":
+		case st.Type == "Task" && st.Resource == task, st.Type == "Choice", st.Type == "Wait", st.Type == "Succeed":
 		case st.Type == "Task":
 			return machine, fmt.Errorf("state %s calls %s, which the embedded run does not know", name, st.Resource)
 		default:
@@ -118,12 +123,12 @@ func understand(text string) (definition, error) {
 
 // Start starts an execution unless one of that name was started before.
 func (m *machine) Start(ctx context.Context, name string, input []byte) error {
-	created, err := m.system.local.Create(ctx, view.Row{PK: "EXECUTION-NAME", SK: name, Data: input})
+	created, err := m.system.local.Create(ctx, view.Row{PK: m.names(), SK: name, Data: input})
 	if err != nil {
 		return err
 	}
 	if !created { // started before; make sure that it was not interrupted between the two rows
-		row, _, err := m.system.local.Get(ctx, "EXECUTION-NAME", name)
+		row, _, err := m.system.local.Get(ctx, m.names(), name)
 		if err != nil || row.Version > 0 {
 			return err
 		}
@@ -131,7 +136,7 @@ func (m *machine) Start(ctx context.Context, name string, input []byte) error {
 	if err := m.put(ctx, execution{Name: name, State: m.definition.StartAt, Input: input}, m.system.clock.Now()); err != nil {
 		return err
 	}
-	if err := m.system.local.Put(ctx, view.Row{PK: "EXECUTION-NAME", SK: name, Version: 1}); err != nil {
+	if err := m.system.local.Put(ctx, view.Row{PK: m.names(), SK: name, Version: 1}); err != nil {
 		return err
 	}
 	select {
@@ -146,14 +151,14 @@ func (m *machine) put(ctx context.Context, e execution, due time.Time) error {
 	if err != nil {
 		return err
 	}
-	return m.system.local.Put(ctx, view.Row{PK: executions, SK: dueKey(due, e.Name), Data: data})
+	return m.system.local.Put(ctx, view.Row{PK: m.executions(), SK: dueKey(due, e.Name), Data: data})
 }
 
 func (m *machine) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		n, err := m.work(ctx)
 		if err != nil && ctx.Err() == nil {
-			slog.WarnContext(ctx, "run journeys", "error", err)
+			slog.WarnContext(ctx, "run state machine", "machine", m.name, "error", err)
 		}
 		if n > 0 && err == nil {
 			continue
@@ -169,7 +174,7 @@ func (m *machine) run(ctx context.Context) {
 
 // work takes the executions that are due one stretch further, to their next wait or end.
 func (m *machine) work(ctx context.Context) (int, error) {
-	rows, _, err := m.system.local.List(ctx, executions, "", "", machineBatch, false)
+	rows, _, err := m.system.local.List(ctx, m.executions(), "", "", machineBatch, false)
 	if err != nil {
 		return 0, err
 	}
@@ -240,7 +245,7 @@ func (m *machine) failed(ctx context.Context, e execution, st state, err error) 
 	if named, ok := errors.AsType[messages.InvokeResponse_Error](err); ok {
 		name = named.Type
 	}
-	slog.WarnContext(ctx, "journey step failed", "execution", e.Name, "error", err)
+	slog.WarnContext(ctx, "step failed", "function", m.task, "execution", e.Name, "error", err)
 	for _, r := range st.Retry {
 		if slices.Contains(r.ErrorEquals, name) && e.Retries < r.MaxAttempts {
 			delay := r.IntervalSeconds * math.Pow(r.BackoffRate, float64(e.Retries))
@@ -255,7 +260,7 @@ func (m *machine) failed(ctx context.Context, e execution, st state, err error) 
 	if marshalErr != nil {
 		return nil, now, marshalErr
 	}
-	return nil, now, m.system.park(ctx, topology.Journeys, e.Name, data)
+	return nil, now, m.system.park(ctx, m.name, e.Name, data)
 }
 
 func choose(st state, input json.RawMessage) (string, error) {
@@ -286,6 +291,6 @@ func field(input json.RawMessage, path string, into any) error {
 
 // pendingExecutions counts the runs under way, at most a page.
 func (m *machine) pendingExecutions(ctx context.Context) (int, error) {
-	rows, _, err := m.system.local.List(ctx, executions, "", "", 1000, false)
+	rows, _, err := m.system.local.List(ctx, m.executions(), "", "", 1000, false)
 	return len(rows), err
 }

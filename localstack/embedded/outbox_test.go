@@ -40,8 +40,10 @@ func wrapped(function string, by func(lambdaio.Handler) lambdaio.Handler) func(*
 	return func(s *System) {
 		handler := by(s.handlers[function])
 		s.handlers[function] = handler
-		if function == topology.RunStep {
-			s.machine.handler = handler
+		for _, m := range s.machines {
+			if m.task == function {
+				m.handler = handler
+			}
 		}
 		if function == "send-email" {
 			s.queues[0].handler = handler
@@ -51,7 +53,7 @@ func wrapped(function string, by func(lambdaio.Handler) lambdaio.Handler) func(*
 
 // stumbling makes every function fail on its first call.
 func stumbling(s *System) {
-	for _, function := range []string{"trigger-journeys", "project-consent", "send-email", topology.RunStep} {
+	for _, function := range []string{"trigger-journeys", "project-consent", "send-email", "run-journey-step", "run-payment-step"} {
 		var failed atomic.Bool
 		wrapped(function, func(inner lambdaio.Handler) lambdaio.Handler {
 			return lambdaio.HandlerFunc(func(ctx context.Context, payload []byte) ([]byte, error) {

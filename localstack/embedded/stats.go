@@ -42,11 +42,14 @@ func (s *System) Stats(ctx context.Context) (Stats, error) {
 		}
 		stats.Lag = max(stats.Lag, lag)
 	}
-	waits, err := s.machine.pendingExecutions(ctx)
-	if err != nil {
-		return stats, err
+	var err error
+	for _, m := range s.machines {
+		waits, err := m.pendingExecutions(ctx)
+		if err != nil {
+			return stats, err
+		}
+		stats.Waits += waits
 	}
-	stats.Waits = waits
 	sums := map[string]int64{}
 	profiles := &dynamodb.ScanInput{
 		FilterExpression: aws.String("sk = :profile"), ProjectionExpression: aws.String("pk, n, d"),

@@ -18,7 +18,7 @@ func TestB09_OrdersAndTypesAreFoundByKey(t *testing.T) {
 	}
 	cost := new(meter.Meter)
 	held, ok, err := s.system.App.Log.Store.Claimed(meter.With(context.Background(), cost), "UNIQUE#order#order-ben")
-	if err != nil || !ok || string(held.Value) != "CUSTOMER#ben" {
+	if err != nil || !ok || string(held.Value) != "CUSTOMER#ben 2" {
 		t.Fatalf("the order is held by %q, %v, %v", held.Value, ok, err)
 	}
 	if cost.Cost().Requests != 1 {

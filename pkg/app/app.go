@@ -18,6 +18,7 @@ import (
 	"defter/pkg/fault"
 	"defter/pkg/ingest"
 	"defter/pkg/lambdaio"
+	"defter/pkg/payment"
 	"defter/pkg/privacy"
 	"defter/pkg/record"
 	"defter/pkg/view"
@@ -42,11 +43,14 @@ type App struct {
 	Bus      Bus
 	Emails   Queue
 	Journeys Starter
+	Payments payment.Provider // nil for none
 	Email    Provider
-	Settings Settings
-	Fixed    map[string]ingest.Source // sources beside those that are stored, by write key
-	Now      func() time.Time
-	NewID    func() string
+	// PaymentRuns is the state machine of charges and refunds.
+	PaymentRuns Starter
+	Settings    Settings
+	Fixed       map[string]ingest.Source // sources beside those that are stored, by write key
+	Now         func() time.Time
+	NewID       func() string
 
 	gate    gate // before the streams that SDKs write to
 	sources sources
@@ -58,6 +62,9 @@ type Settings struct {
 	EmailFrom    string
 	PublicURL    string        // where links in messages lead
 	WelcomeDelay time.Duration // between the two mails of the welcome journey
+
+	PaymentProvider string        // stripe, local, or "" for none: then orders cannot be paid here
+	ReturnWindow    time.Duration // how long after delivery money can be given back
 }
 
 // Access knows the API keys that callers present.

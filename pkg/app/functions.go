@@ -35,6 +35,15 @@ func ListAudit(a *App) lambdaio.Handler      { return a.API(a.listAudit, nil) }
 func ListConsented(a *App) lambdaio.Handler  { return a.API(a.listConsented, nil) }
 func EraseCustomer(a *App) lambdaio.Handler  { return a.API(a.eraseCustomer, a.repeatCertificate) }
 
+func PlaceOrder(a *App) lambdaio.Handler   { return a.API(a.placeOrder, a.repeatOrder) }
+func GetOrder(a *App) lambdaio.Handler     { return a.API(a.getOrder, nil) }
+func ListOrders(a *App) lambdaio.Handler   { return a.API(a.listOrders, nil) }
+func PayOrder(a *App) lambdaio.Handler     { return a.API(a.payOrder, a.repeatOrder) }
+func CancelOrder(a *App) lambdaio.Handler  { return a.API(a.cancelOrder, a.repeatOrder) }
+func ShipOrder(a *App) lambdaio.Handler    { return a.API(a.shipOrder, a.repeatOrder) }
+func DeliverOrder(a *App) lambdaio.Handler { return a.API(a.deliverOrder, a.repeatOrder) }
+func RefundOrder(a *App) lambdaio.Handler  { return a.API(a.refundOrder, a.repeatOrder) }
+
 func CreateSource(a *App) lambdaio.Handler   { return a.API(a.createSource, a.repeatSource) }
 func ListSources(a *App) lambdaio.Handler    { return a.API(a.listSources, nil) }
 func ChangeSource(a *App) lambdaio.Handler   { return a.API(a.changeSource, a.repeatSource) }
@@ -67,6 +76,10 @@ func TriggerJourneys(a *App) lambdaio.Handler { return a.onEvent(a.TriggerJourne
 func SendVerification(a *App) lambdaio.Handler { return a.onEvent(a.SendVerification) }
 
 func RunJourneyStep(a *App) lambdaio.Handler { return lambdaio.Task(a.RunJourneyStep) }
+
+func TriggerPayments(a *App) lambdaio.Handler { return a.onEvent(a.TriggerPayments) }
+
+func RunPaymentStep(a *App) lambdaio.Handler { return lambdaio.Task(a.RunPaymentStep) }
 
 func SendEmail(a *App) lambdaio.Handler { return lambdaio.Queue(a.SendEmail) }
 

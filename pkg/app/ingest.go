@@ -238,21 +238,21 @@ func (a *App) decideIntake(ctx context.Context, stream string, source ingest.Sou
 		if err != nil {
 			return d, err
 		}
-		if claim := counted(data); known[claim] || slices.ContainsFunc(d.Claims, holds(claim)) {
+		claims := a.orderClaims(h, len(d.Events), data)
+		if slices.ContainsFunc(claims, func(c eventstore.Claim) bool { return known[c.Key] || slices.ContainsFunc(d.Claims, holds(c.Key)) }) {
 			continue // it is stored already, by another message
-		} else if claim != "" {
-			d.Claims = append(d.Claims, eventstore.Claim{Key: claim, Owner: a.NewID(), Value: []byte(stream)})
 		}
+		d.Claims = append(d.Claims, claims...)
 		data = append(data, consequences(s, data, m.OccurredAt)...)
 		for _, event := range data {
 			s.Customer, s.Consent = customer.Evolve(s.Customer, event), consent.Evolve(s.Consent, event, m.OccurredAt)
 			d.Events = append(d.Events, eventstore.New{Data: event, OccurredAt: m.OccurredAt, Message: m.fingerprint})
 		}
-		claims, err := a.emailClaims(ctx, stream, data)
+		emails, err := a.emailClaims(ctx, stream, data)
 		if err != nil {
 			return d, err
 		}
-		d.Claims = mergeClaims(d.Claims, claims)
+		d.Claims = mergeClaims(d.Claims, emails)
 	}
 	return d, nil
 }
@@ -298,21 +298,21 @@ func consequences(s record.State, events []any, at time.Time) []any {
 	return follow
 }
 
-// counted is the claim on what the events say and must count once: an order, its end, a refund. "" for anything else.
-func counted(events []any) string {
-	for _, event := range events {
-		switch e := event.(type) {
-		case order.Placed:
-			return "UNIQUE#order#" + e.OrderID
-		case order.Cancelled:
-			return "UNIQUE#cancelled-order#" + e.OrderID
-		case order.RefundCompleted:
-			if e.RefundID != "" {
-				return "UNIQUE#refund#" + e.OrderID + "#" + e.RefundID
+// counted are the claims on what an event says and must count once: an order, its end, a refund by each id it is known by.
+func counted(event any) (claims []string) {
+	switch e := event.(type) {
+	case order.Placed:
+		return []string{orderClaim(e.OrderID)}
+	case order.Cancelled:
+		return []string{"UNIQUE#cancelled-order#" + e.OrderID}
+	case order.RefundCompleted:
+		for _, id := range []string{e.RefundID, e.TransactionID} {
+			if id != "" {
+				claims = append(claims, "UNIQUE#refund#"+e.OrderID+"#"+id)
 			}
 		}
 	}
-	return ""
+	return claims
 }
 
 func holds(key string) func(eventstore.Claim) bool {

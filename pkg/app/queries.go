@@ -74,12 +74,14 @@ func (a *App) listEvents(ctx context.Context, c *Call) (lambdaio.Response, error
 		}
 		looked++
 		if wanted(e) {
-			list.Events = append(list.Events, EventShown{
-				e.ID, e.Type, e.Version, e.Schema, e.OccurredAt, e.RecordedAt, e.CorrelationID, e.CausationID, e.Actor, e.Source, e.Data,
-			})
+			list.Events = append(list.Events, eventShown(e))
 		}
 	}
 	return lambdaio.Response{Status: 200, Body: list}, nil
+}
+
+func eventShown(e eventstore.Event) EventShown {
+	return EventShown{e.ID, e.Type, e.Version, e.Schema, e.OccurredAt, e.RecordedAt, e.CorrelationID, e.CausationID, e.Actor, e.Source, e.Data}
 }
 
 func (a *App) filter(c *Call) (func(eventstore.Event) bool, error) {

@@ -9,7 +9,10 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"slices"
 	"time"
+
+	"defter/pkg/app"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
@@ -20,10 +23,14 @@ import (
 type Settings struct {
 	EventsTable, ViewsTable, KeysTable string
 	Bus, EmailQueue, Journeys          string
+	Payments                           string // the state machine of charges and refunds
+	PaymentProvider                    string // stripe, local, or "" for none
+	PaymentKeySecret                   string
 	MasterKey                          string
 	APIKeySecret                       string
 	EmailFrom, PublicURL               string
 	WelcomeDelay                       time.Duration
+	ReturnWindow                       time.Duration
 }
 
 // Environment reads the settings and reports everything wrong with them at once. What a function may not touch is not in
@@ -33,6 +40,7 @@ func Environment() (Settings, error) {
 		EventsTable: os.Getenv("DEFTER_EVENTS_TABLE"), ViewsTable: os.Getenv("DEFTER_VIEWS_TABLE"), KeysTable: os.Getenv("DEFTER_KEYS_TABLE"),
 		Bus: os.Getenv("DEFTER_BUS"), EmailQueue: os.Getenv("DEFTER_EMAIL_QUEUE"), Journeys: os.Getenv("DEFTER_JOURNEYS"),
 		MasterKey: os.Getenv("DEFTER_MASTER_KEY"), APIKeySecret: os.Getenv("DEFTER_API_KEY_SECRET"),
+		Payments: os.Getenv("DEFTER_PAYMENTS"), PaymentProvider: os.Getenv("DEFTER_PAYMENT_PROVIDER"), PaymentKeySecret: os.Getenv("DEFTER_PAYMENT_KEY_SECRET"),
 		EmailFrom: os.Getenv("DEFTER_EMAIL_FROM"), PublicURL: os.Getenv("DEFTER_PUBLIC_URL"),
 	}
 	var errs []error
@@ -43,6 +51,17 @@ func Environment() (Settings, error) {
 			errs = append(errs, fmt.Errorf("DEFTER_WELCOME_DELAY is %q, must be a positive duration such as 24h", raw))
 		}
 		s.WelcomeDelay = delay
+	}
+	if !slices.Contains([]string{"", "local", "stripe"}, s.PaymentProvider) {
+		errs = append(errs, fmt.Errorf("DEFTER_PAYMENT_PROVIDER is %q, must be stripe, local or nothing", s.PaymentProvider))
+	}
+	s.ReturnWindow = app.DefaultReturnWindow
+	if raw := os.Getenv("DEFTER_RETURN_WINDOW"); raw != "" {
+		window, err := time.ParseDuration(raw)
+		if err != nil || window < 0 {
+			errs = append(errs, fmt.Errorf("DEFTER_RETURN_WINDOW is %q, must be a duration such as 720h", raw))
+		}
+		s.ReturnWindow = window
 	}
 	return s, errors.Join(errs...)
 }

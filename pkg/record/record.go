@@ -8,6 +8,7 @@ import (
 	"defter/pkg/customer"
 	"defter/pkg/eventstore"
 	"defter/pkg/journey"
+	"defter/pkg/order"
 	"defter/pkg/preference"
 )
 
@@ -18,10 +19,11 @@ type State struct {
 	Preference preference.State `json:"preference"`
 	Journey    journey.State    `json:"journey"`
 	Message    channel.State    `json:"message"`
+	Order      order.State      `json:"order"`
 }
 
 // Fold computes the State of a stream.
-var Fold = &eventstore.Fold[State]{Name: "record", Version: 1, Evolve: Evolve}
+var Fold = &eventstore.Fold[State]{Name: "record", Version: 2, Evolve: Evolve}
 
 // Evolve folds one event into the domain it belongs to.
 func Evolve(s State, e eventstore.Event) State {
@@ -32,6 +34,7 @@ func Evolve(s State, e eventstore.Event) State {
 	s.Consent = consent.Evolve(s.Consent, e.Data, e.OccurredAt)
 	s.Preference = preference.Evolve(s.Preference, e.Data, preference.Stamp{At: e.OccurredAt, EventID: e.ID})
 	s.Journey = journey.Evolve(s.Journey, e.Data)
+	s.Order = order.Evolve(s.Order, e.Data, e.OccurredAt, e.Version)
 	s.Message = channel.Evolve(s.Message, e.Data, e.RecordedAt)
 	return s
 }

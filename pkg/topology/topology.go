@@ -15,8 +15,8 @@ const (
 const (
 	Bus          = "customer-events"
 	EmailQueue   = "email"
-	Journeys     = "journeys" // the state machine every journey run waits in
-	RunStep      = "run-journey-step"
+	Journeys     = "journeys"     // the state machine every journey run waits in
+	Payments     = "payments"     // the state machine that charges and refunds wait in
 	CommitPrefix = "E#"           // sort keys of commit items; the stream filters pass nothing else
 	BusSource    = "crm.customer" // EventBridge Source of every published event
 	Day          = 24 * 60 * 60   // seconds
@@ -41,6 +41,18 @@ type Queue struct {
 	Name              string
 	VisibilitySeconds int
 	MaxReceives       int
+}
+
+// Machine is a state machine that calls one function step by step, and waits between the steps.
+type Machine struct {
+	Name, Summary string
+	Task          string // the function
+}
+
+// Machines lists every state machine.
+var Machines = []Machine{
+	{Journeys, "Runs of journeys", "run-journey-step"},
+	{Payments, "Charges and refunds", "run-payment-step"},
 }
 
 // Queues lists every work queue.
@@ -96,6 +108,7 @@ const (
 	MasterKey     = "master-key"     // the KMS key that wraps the key-encryption keys
 	APIKeySecret  = "api-key"        // the secret that API callers present
 	EmailIdentity = "email-identity" // the verified SES sender
+	PaymentKey    = "payment-key"    // the secret that the payment provider knows us by
 )
 
 // Function is one row of the table.
@@ -109,7 +122,7 @@ type Function struct {
 	Queue    *QueueTrigger
 	Bus      *BusTrigger
 	Schedule *ScheduleTrigger
-	Task     bool // called by the state machine
+	Task     bool // called by a state machine
 
 	Access         []Access
 	TimeoutSeconds int
@@ -201,6 +214,14 @@ var Functions = []Function{
 		Access:         []Access{appendEvents, {Views, []string{"dynamodb:PutItem"}}, makeKeys, wrap},
 		TimeoutSeconds: 29, MemoryMB: 512,
 	},
+	api("place-order", "Place an order, and pay it at once if wanted.", "POST", "/v1/orders", command),
+	api("get-order", "Show an order: its state, its money and its timeline.", "GET", "/v1/orders/{id}", query),
+	api("list-orders", "List a customer's orders, the latest first.", "GET", "/v1/customers/{id}/orders", query),
+	api("pay-order", "Pay an order; the provider is asked, and asked again, in the background.", "POST", "/v1/orders/{id}/payment", command),
+	api("cancel-order", "Cancel an order that is not shipped; what was paid goes back.", "POST", "/v1/orders/{id}/cancellation", command),
+	api("ship-order", "Record that an order is on its way.", "POST", "/v1/orders/{id}/shipment", command),
+	api("deliver-order", "Record that an order has arrived.", "POST", "/v1/orders/{id}/delivery", command),
+	api("refund-order", "Give money back, in full or in part.", "POST", "/v1/orders/{id}/refunds", command),
 	api("create-source", "Create a source of events, with its write key.", "POST", "/v1/sources", command),
 	api("list-sources", "List the sources of events, with their write keys.", "GET", "/v1/sources", query),
 	api("change-source", "Change a source's settings.", "PATCH", "/v1/sources/{id}", command),
@@ -257,9 +278,22 @@ var Functions = []Function{
 		TimeoutSeconds: 30, MemoryMB: 256, Retries: 5,
 	},
 	{
-		Name: RunStep, Summary: "Run the next step of a journey and say how long to wait for the one after.",
+		Name: "run-journey-step", Summary: "Run the next step of a journey and say how long to wait for the one after.",
 		Task:           true,
 		Access:         []Access{appendEvents, writeViews, makeKeys, wrap, {EmailQueue, []string{"sqs:SendMessage"}}},
+		TimeoutSeconds: 30, MemoryMB: 256,
+	},
+	{
+		Name: "trigger-payments", Summary: "Start the charges and refunds that were asked for.",
+		Bus:            &BusTrigger{Types: []string{"PaymentInitiated", "RefundInitiated"}},
+		Access:         []Access{{Payments, []string{"states:StartExecution"}}},
+		TimeoutSeconds: 30, MemoryMB: 128, Retries: 5,
+	},
+	{
+		Name: "run-payment-step", Summary: "Ask the payment provider for a charge or a refund, and say when to ask again.",
+		Task: true,
+		Access: []Access{appendEvents, {Views, []string{"dynamodb:GetItem", "dynamodb:PutItem"}}, makeKeys, wrap,
+			{PaymentKey, []string{"secretsmanager:GetSecretValue"}}},
 		TimeoutSeconds: 30, MemoryMB: 256,
 	},
 	{

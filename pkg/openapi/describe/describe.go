@@ -35,6 +35,10 @@ type sourcePath struct {
 	ID string `path:"id" description:"the source's id"`
 }
 
+type orderPath struct {
+	ID string `path:"id" description:"the order's id"`
+}
+
 type quarantinePath struct {
 	ID string `path:"id" description:"the message's id in the list"`
 }
@@ -100,11 +104,19 @@ var operations = map[string]operation{
 		Purpose string `query:"purpose" required:"true" enum:"marketing,analytics,essential"`
 		Channel string `query:"channel" required:"true" enum:"email,sms,push"`
 	}{}, paged{}}, app.ConsentedList{}},
-	"POST /v1/sources":                 {201, []any{idempotent{}, app.SourceRequest{}}, app.SourceShown{}},
-	"GET /v1/sources":                  {200, nil, app.SourceList{}},
-	"PATCH /v1/sources/{id}":           {200, []any{sourcePath{}, idempotent{}, app.SourceRequest{}}, app.SourceShown{}},
-	"POST /v1/sources/{id}/write-keys": {201, []any{sourcePath{}, idempotent{}, app.RotateRequest{}}, app.SourceShown{}},
-	"POST /v1/quarantine/{id}/release": {200, []any{quarantinePath{}, idempotent{}}, app.Released{}},
+	"POST /v1/orders":                   {201, []any{idempotent{}, app.OrderRequest{}}, app.OrderShown{}},
+	"GET /v1/orders/{id}":               {200, []any{orderPath{}}, app.OrderShown{}},
+	"GET /v1/customers/{id}/orders":     {200, []any{customerPath{}}, app.OrderList{}},
+	"POST /v1/orders/{id}/payment":      {202, []any{orderPath{}, idempotent{}, app.PaymentRequest{}}, app.OrderShown{}},
+	"POST /v1/orders/{id}/cancellation": {200, []any{orderPath{}, idempotent{}, app.CancellationRequest{}}, app.OrderShown{}},
+	"POST /v1/orders/{id}/shipment":     {200, []any{orderPath{}, idempotent{}, app.ShipmentRequest{}}, app.OrderShown{}},
+	"POST /v1/orders/{id}/delivery":     {200, []any{orderPath{}, idempotent{}, app.DeliveryRequest{}}, app.OrderShown{}},
+	"POST /v1/orders/{id}/refunds":      {202, []any{orderPath{}, idempotent{}, app.RefundRequest{}}, app.OrderShown{}},
+	"POST /v1/sources":                  {201, []any{idempotent{}, app.SourceRequest{}}, app.SourceShown{}},
+	"GET /v1/sources":                   {200, nil, app.SourceList{}},
+	"PATCH /v1/sources/{id}":            {200, []any{sourcePath{}, idempotent{}, app.SourceRequest{}}, app.SourceShown{}},
+	"POST /v1/sources/{id}/write-keys":  {201, []any{sourcePath{}, idempotent{}, app.RotateRequest{}}, app.SourceShown{}},
+	"POST /v1/quarantine/{id}/release":  {200, []any{quarantinePath{}, idempotent{}}, app.Released{}},
 	"GET /v1/quarantine": {200, []any{struct {
 		Source string `query:"source" description:"of this source only"`
 	}{}, paged{}}, app.QuarantineList{}},

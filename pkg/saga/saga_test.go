@@ -1,32 +1,13 @@
-package journey_test
+package saga_test
 
 import (
 	"encoding/json"
-	"reflect"
 	"slices"
 	"testing"
 
 	"defter/pkg/fault"
-	"defter/pkg/journey"
+	"defter/pkg/saga"
 )
-
-// TestB44_RunIsSerialisable: all that travels through the state machine survives as JSON, which it is on the way.
-func TestB44_RunIsSerialisable(t *testing.T) {
-	run := journey.RunState{CustomerID: "c1", Journey: "welcome", Version: 1, RunID: "e1", Correlation: "r1", Step: 1, Until: "2026-03-02T12:00:00Z", Done: true}
-	for i, v := 0, reflect.ValueOf(run); i < v.NumField(); i++ {
-		if v.Field(i).IsZero() {
-			t.Errorf("%s is not tried", v.Type().Field(i).Name)
-		}
-	}
-	data, err := json.Marshal(run)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var back journey.RunState
-	if err := json.Unmarshal(data, &back); err != nil || back != run {
-		t.Errorf("%s came back as %+v, %v", data, back, err)
-	}
-}
 
 var kinds = []fault.Kind{fault.Invalid, fault.Unauthorized, fault.NotFound, fault.Conflict, fault.Rejected, fault.Busy, fault.Internal}
 
@@ -50,7 +31,7 @@ type machine struct {
 // TestMachine walks a run of two steps through the definition: step, wait, step, end. Every transition is billed.
 func TestMachine(t *testing.T) {
 	var m machine
-	if err := json.Unmarshal([]byte(journey.Machine("arn:step")), &m); err != nil {
+	if err := json.Unmarshal([]byte(saga.Machine("arn:step")), &m); err != nil {
 		t.Fatal(err)
 	}
 	fields := map[string]any{}
@@ -75,7 +56,7 @@ func TestMachine(t *testing.T) {
 				t.Error("everything is tried again, what can never succeed too")
 			}
 			steps++
-			data, err := json.Marshal(journey.RunState{Step: steps, Done: steps == 2, Until: "2026-03-02T12:00:00Z"})
+			data, err := json.Marshal(saga.Turn{Done: steps == 2, Until: "2026-03-02T12:00:00Z"})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -1,0 +1,547 @@
+package app
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"defter/pkg/customer"
+	"defter/pkg/eventstore"
+	"defter/pkg/fault"
+	"defter/pkg/ingest"
+	"defter/pkg/lambdaio"
+	"defter/pkg/order"
+	"defter/pkg/record"
+	"defter/pkg/view"
+)
+
+// DefaultReturnWindow is how long after delivery money can be given back where the deployment says nothing else.
+const DefaultReturnWindow = 30 * 24 * time.Hour
+
+const (
+	orderTries  = 4      // of a command that a report of the same overtakes
+	orderEvents = 50_000 // looked through for an order that left the state
+)
+
+// PaymentRequest is the body of POST /v1/orders/{id}/payment.
+type PaymentRequest struct {
+	PaymentMethod string `json:"paymentMethod" enum:"credit-card,paypal,bank-transfer" required:"true"`
+	PaymentToken  string `json:"paymentToken,omitempty" maxLength:"500" description:"what the provider knows the means of payment by, such as a Stripe PaymentMethod; of the local provider, what it is to answer"`
+}
+
+// OrderRequest is the body of POST /v1/orders. Amounts are in minor units of the currency.
+type OrderRequest struct {
+	OrderID         string          `json:"orderId,omitempty" maxLength:"100" description:"your own id: letters, digits and ._:-; made up where it is absent"`
+	CustomerID      string          `json:"customerId" required:"true"`
+	CartID          string          `json:"cartId,omitempty" maxLength:"128"`
+	Currency        string          `json:"currency" required:"true" pattern:"^[A-Z]{3}$"`
+	Items           []order.Line    `json:"items" required:"true" maxItems:"500"`
+	DiscountMinor   int64           `json:"discountMinor,omitempty" minimum:"0"`
+	TaxMinor        int64           `json:"taxMinor,omitempty" minimum:"0"`
+	ShippingMinor   int64           `json:"shippingMinor,omitempty" minimum:"0"`
+	TotalMinor      *int64          `json:"totalMinor,omitempty" description:"what you believe the total is; another one is refused"`
+	ShippingAddress *order.Address  `json:"shippingAddress,omitempty"`
+	BillingAddress  *order.Address  `json:"billingAddress,omitempty"`
+	Payment         *PaymentRequest `json:"payment,omitempty" description:"pays at once"`
+}
+
+// CancellationRequest is the body of POST /v1/orders/{id}/cancellation.
+type CancellationRequest struct {
+	Reason string `json:"reason,omitempty" maxLength:"200"`
+}
+
+// ShipmentRequest is the body of POST /v1/orders/{id}/shipment.
+type ShipmentRequest struct {
+	TrackingNumber    string     `json:"trackingNumber,omitempty" maxLength:"128"`
+	Carrier           string     `json:"carrier,omitempty" maxLength:"100"`
+	ShippedAt         *time.Time `json:"shippedAt,omitempty" description:"default: now"`
+	EstimatedDelivery string     `json:"estimatedDelivery,omitempty" description:"a date: YYYY-MM-DD"`
+}
+
+// DeliveryRequest is the body of POST /v1/orders/{id}/delivery.
+type DeliveryRequest struct {
+	DeliveredAt *time.Time `json:"deliveredAt,omitempty" description:"default: now; the return window begins then"`
+	SignedBy    string     `json:"signedBy,omitempty" maxLength:"200"`
+}
+
+// RefundRequest is the body of POST /v1/orders/{id}/refunds.
+type RefundRequest struct {
+	RefundID    string             `json:"refundId,omitempty" maxLength:"100" description:"your own id, so that asking again gives back once; made up where it is absent"`
+	AmountMinor int64              `json:"amountMinor,omitempty" minimum:"1" description:"absent: what the items cost, or all that was paid and not given back"`
+	Reason      string             `json:"reason" enum:"customer-request,quality-issue,delivery-failed,other" required:"true"`
+	Items       []order.RefundItem `json:"items,omitempty" maxItems:"500"`
+}
+
+// PaymentShown is a payment as the API shows it.
+type PaymentShown struct {
+	PaymentID     string     `json:"paymentId"`
+	Status        string     `json:"status" enum:"initiated,retrying,paid,failed"`
+	PaymentMethod string     `json:"paymentMethod,omitempty"`
+	Provider      string     `json:"paymentProvider,omitempty"`
+	Attempts      int        `json:"attempts" description:"of four: one and three more"`
+	NextAttemptAt *time.Time `json:"nextAttemptAt,omitempty"`
+	ErrorCode     string     `json:"errorCode,omitempty" description:"of the last attempt"`
+}
+
+// RefundShown is a refund as the API shows it.
+type RefundShown struct {
+	RefundID      string `json:"refundId,omitempty"`
+	Status        string `json:"status" enum:"initiated,completed,failed"`
+	AmountMinor   int64  `json:"amountMinor"`
+	RefundType    string `json:"refundType,omitempty" enum:"full,partial"`
+	Reason        string `json:"reason,omitempty"`
+	TransactionID string `json:"transactionId,omitempty"`
+	ErrorCode     string `json:"errorCode,omitempty"`
+}
+
+// OrderSummary is an order without its items and its history.
+type OrderSummary struct {
+	OrderID         string       `json:"orderId"`
+	CustomerID      string       `json:"customerId"`
+	Status          order.Status `json:"status" enum:"pending-payment,payment-failed,confirmed,in-transit,completed,cancelled"`
+	PaymentStatus   string       `json:"paymentStatus" enum:"pending,initiated,retrying,failed,paid,partially-refunded,refunded"`
+	ShippingStatus  string       `json:"shippingStatus,omitempty" enum:"shipped,delivered"`
+	Currency        string       `json:"currency"`
+	TotalMinor      int64        `json:"totalMinor"`
+	PaidMinor       int64        `json:"paidMinor"`
+	RefundedMinor   int64        `json:"refundedMinor"`
+	RefundableMinor int64        `json:"refundableMinor"`
+	CanBeCancelled  bool         `json:"canBeCancelled"`
+	CanBeRefunded   bool         `json:"canBeRefunded"`
+	PlacedAt        time.Time    `json:"placedAt"`
+}
+
+// OrderShown is an order as the API shows it.
+type OrderShown struct {
+	OrderSummary
+	ConfirmationNumber string                 `json:"confirmationNumber,omitempty"`
+	CartID             string                 `json:"cartId,omitempty"`
+	Items              []order.Line           `json:"items"`
+	SubtotalMinor      int64                  `json:"subtotalMinor"`
+	DiscountMinor      int64                  `json:"discountMinor"`
+	TaxMinor           int64                  `json:"taxMinor"`
+	ShippingMinor      int64                  `json:"shippingMinor"`
+	ShippingAddress    *order.Address         `json:"shippingAddress,omitempty"`
+	BillingAddress     *order.Address         `json:"billingAddress,omitempty"`
+	Payment            *PaymentShown          `json:"payment,omitempty" description:"the latest; none of an order that was reported"`
+	Refunds            []RefundShown          `json:"refunds"`
+	DeliveredAt        *time.Time             `json:"deliveredAt,omitempty"`
+	RefundableUntil    *time.Time             `json:"refundableUntil,omitempty" description:"the end of the return window"`
+	SecondsInStatus    map[order.Status]int64 `json:"secondsInStatus" description:"the sum of all stays in each status, the current one up to now"`
+	Timeline           []EventShown           `json:"timeline" description:"the order's events, the first first"`
+}
+
+// OrderList is a customer's orders.
+type OrderList struct {
+	Orders []OrderSummary `json:"orders" description:"all that are open, and the latest others up to 100"`
+}
+
+// orderClaim names an order for good. Its value says whose it is and where it begins: "<stream> <version>".
+func orderClaim(id string) string { return "UNIQUE#order#" + id }
+
+// placeOrder answers POST /v1/orders: 201 with the order, the payment under way if there is one.
+func (a *App) placeOrder(ctx context.Context, c *Call) (lambdaio.Response, error) {
+	var in OrderRequest
+	if err := decode(c, &in); err != nil {
+		return lambdaio.Response{}, err
+	}
+	id := in.OrderID
+	if id == "" {
+		id = a.NewID()
+	}
+	if !opaque(id) || len(in.CartID) > 128 {
+		return lambdaio.Response{}, fault.New(fault.Invalid, "invalid-id", "orderId must have up to 100 letters, digits and ._:- that are not just a long number, and cartId up to 128 bytes")
+	}
+	if in.CustomerID == "" || len(in.CustomerID) > ingest.MaxID {
+		return lambdaio.Response{}, fault.New(fault.Invalid, "invalid-id", "customerId must have 1 to %d bytes", ingest.MaxID)
+	}
+	if err := errors.Join(checkAddress("shippingAddress", in.ShippingAddress), checkAddress("billingAddress", in.BillingAddress)); err != nil {
+		return lambdaio.Response{}, err
+	}
+	customerID, _, err := a.resolve(ctx, in.CustomerID)
+	if err != nil {
+		return lambdaio.Response{}, err
+	}
+	place := order.Place{
+		OrderID: id, CartID: in.CartID, Currency: in.Currency, Items: in.Items, DiscountMinor: in.DiscountMinor, TaxMinor: in.TaxMinor,
+		ShippingMinor: in.ShippingMinor, ExpectedTotalMinor: in.TotalMinor, ShippingAddress: in.ShippingAddress, BillingAddress: in.BillingAddress,
+	}
+	var pay *order.Pay
+	if in.Payment != nil {
+		if pay, err = a.payment(id, *in.Payment); err != nil {
+			return lambdaio.Response{}, err
+		}
+	}
+	stream := view.CustomerStream(customerID)
+	head, err := a.commit(ctx, c, stream, id, 201, record.Fold, func(h *eventstore.Head) ([]any, []eventstore.Claim, error) {
+		s := record.Fold.Of(h)
+		if !s.Customer.Exists() {
+			return nil, nil, fault.New(fault.NotFound, "customer-not-found", "there is no such customer")
+		}
+		events, err := order.Decide(s.Order, place)
+		if err != nil || len(events) == 0 {
+			return nil, nil, err
+		}
+		if pay != nil {
+			more, err := order.Decide(order.Evolve(s.Order, events[0], h.Now, 0), *pay)
+			if err != nil {
+				return nil, nil, err
+			}
+			events = append(events, more...)
+		}
+		return events, a.orderClaims(h, 0, events), nil
+	})
+	if taken, ok := errors.AsType[*eventstore.TakenError](err); ok && taken.Key == orderClaim(id) {
+		err = fault.Because(err, fault.Conflict, "order-exists", "there is another order of this id")
+	}
+	if err != nil {
+		return lambdaio.Response{}, err
+	}
+	return a.orderAnswer(ctx, stream, id, record.Fold.Of(head), 201)
+}
+
+func checkAddress(name string, a *order.Address) error {
+	if a == nil {
+		return nil
+	}
+	for _, field := range []struct {
+		text  string
+		limit int
+	}{{a.Name, 200}, {a.Line1, 200}, {a.Line2, 200}, {a.City, 100}, {a.Region, 100}, {a.PostalCode, 20}, {a.Country, 60}} {
+		if len(field.text) > field.limit {
+			return fault.New(fault.Invalid, "too-long", "a field of %s has %d bytes, at most %d", name, len(field.text), field.limit)
+		}
+	}
+	return nil
+}
+
+// payment is the command of a payment, if this deployment has a provider.
+func (a *App) payment(orderID string, in PaymentRequest) (*order.Pay, error) {
+	if a.Settings.PaymentProvider == "" {
+		return nil, fault.New(fault.Rejected, "no-payment-provider", "this deployment has no payment provider")
+	}
+	return &order.Pay{OrderID: orderID, PaymentID: a.NewID(), Method: in.PaymentMethod, Provider: a.Settings.PaymentProvider, Token: in.PaymentToken}, nil
+}
+
+// orderClaims are the claims on what the events say and must count once, if they come after others in the same commit. An
+// order's says where it begins.
+func (a *App) orderClaims(h *eventstore.Head, after int, events []any) []eventstore.Claim {
+	var claims []eventstore.Claim
+	for i, event := range events {
+		for _, key := range counted(event) {
+			claims = append(claims, eventstore.Claim{Key: key, Owner: a.NewID(), Value: []byte(h.Stream + " " + strconv.FormatInt(h.Version+1+int64(after+i), 10))})
+		}
+	}
+	return claims
+}
+
+// whose finds the customer of the order in the path, and the version it begins at.
+func (a *App) whose(ctx context.Context, c *Call) (id, stream string, version int64, err error) {
+	id = c.Params["id"]
+	absent := fault.New(fault.NotFound, "order-not-found", "there is no such order")
+	if id == "" || len(id) > 128 || ingest.CleanText([]byte(id)) != nil {
+		return "", "", 0, absent
+	}
+	held, ok, err := a.Log.Store.Claimed(ctx, orderClaim(id))
+	if err != nil {
+		return "", "", 0, err
+	}
+	stream, from, _ := strings.Cut(string(held.Value), " ")
+	if version, _ = strconv.ParseInt(from, 10, 64); !ok || stream == "" {
+		return "", "", 0, absent
+	}
+	return id, stream, version, nil
+}
+
+// orderCommand decides on the order in the path and answers with it.
+func (a *App) orderCommand(ctx context.Context, c *Call, status int, command func(id string, placed []order.Line, at time.Time) (order.Command, error), needsItems bool) (lambdaio.Response, error) {
+	id, stream, version, err := a.whose(ctx, c)
+	if err != nil {
+		return lambdaio.Response{}, err
+	}
+	var placed []order.Line
+	if needsItems {
+		for e, err := range a.Log.Events(ctx, stream, version, version) {
+			if err != nil {
+				return lambdaio.Response{}, err
+			}
+			if p, ok := e.Data.(order.Placed); ok {
+				placed = p.Items
+			}
+		}
+	}
+	for try := 1; ; try++ {
+		head, err := a.commit(ctx, c, stream, id, status, record.Fold, func(h *eventstore.Head) ([]any, []eventstore.Claim, error) {
+			s := record.Fold.Of(h)
+			if erased(s) {
+				return nil, nil, fault.New(fault.NotFound, "order-not-found", "there is no such order")
+			}
+			ask, err := command(id, placed, h.Now)
+			if err != nil {
+				return nil, nil, err
+			}
+			events, err := order.Decide(s.Order, ask)
+			return events, a.orderClaims(h, 0, events), err
+		})
+		if taken, ok := errors.AsType[*eventstore.TakenError](err); ok && taken.Key != c.key && try < orderTries {
+			continue // it was reported meanwhile: the order as it is now knows
+		}
+		if err != nil {
+			return lambdaio.Response{}, err
+		}
+		return a.orderAnswer(ctx, stream, id, record.Fold.Of(head), status)
+	}
+}
+
+func (a *App) payOrder(ctx context.Context, c *Call) (lambdaio.Response, error) {
+	var in PaymentRequest
+	if err := decode(c, &in); err != nil {
+		return lambdaio.Response{}, err
+	}
+	pay, err := a.payment(c.Params["id"], in)
+	if err != nil {
+		return lambdaio.Response{}, err
+	}
+	return a.orderCommand(ctx, c, 202, func(string, []order.Line, time.Time) (order.Command, error) { return *pay, nil }, false)
+}
+
+func (a *App) cancelOrder(ctx context.Context, c *Call) (lambdaio.Response, error) {
+	var in CancellationRequest
+	if err := decode(c, &in); err != nil {
+		return lambdaio.Response{}, err
+	}
+	refund := a.NewID()
+	return a.orderCommand(ctx, c, 200, func(id string, _ []order.Line, _ time.Time) (order.Command, error) {
+		return order.Cancel{OrderID: id, Reason: in.Reason, RefundID: refund}, nil
+	}, false)
+}
+
+func (a *App) shipOrder(ctx context.Context, c *Call) (lambdaio.Response, error) {
+	var in ShipmentRequest
+	if err := decode(c, &in); err != nil {
+		return lambdaio.Response{}, err
+	}
+	return a.orderCommand(ctx, c, 200, func(id string, _ []order.Line, at time.Time) (order.Command, error) {
+		when, err := told("shippedAt", in.ShippedAt, at)
+		return order.Ship{OrderID: id, TrackingNumber: in.TrackingNumber, Carrier: in.Carrier, ShippedAt: when, EstimatedDelivery: in.EstimatedDelivery}, err
+	}, false)
+}
+
+func (a *App) deliverOrder(ctx context.Context, c *Call) (lambdaio.Response, error) {
+	var in DeliveryRequest
+	if err := decode(c, &in); err != nil {
+		return lambdaio.Response{}, err
+	}
+	return a.orderCommand(ctx, c, 200, func(id string, _ []order.Line, at time.Time) (order.Command, error) {
+		when, err := told("deliveredAt", in.DeliveredAt, at)
+		return order.Deliver{OrderID: id, DeliveredAt: when, SignedBy: in.SignedBy}, err
+	}, false)
+}
+
+// told is when something is said to have happened: not in the future, and now where nothing is said.
+func told(name string, said *time.Time, now time.Time) (time.Time, error) {
+	if said == nil {
+		return now, nil
+	}
+	if said.After(now.Add(maxAhead)) || said.Year() < 2000 {
+		return now, fault.New(fault.Invalid, "invalid-time", "%s must be neither in the future nor before the year 2000", name)
+	}
+	return said.UTC().Truncate(time.Millisecond), nil
+}
+
+const maxAhead = 5 * time.Minute // clocks differ
+
+func (a *App) refundOrder(ctx context.Context, c *Call) (lambdaio.Response, error) {
+	var in RefundRequest
+	if err := decode(c, &in); err != nil {
+		return lambdaio.Response{}, err
+	}
+	id := cmp.Or(in.RefundID, a.NewID())
+	if !opaque(id) || len(in.Items) > 500 {
+		return lambdaio.Response{}, fault.New(fault.Invalid, "invalid-id", "refundId must have up to 100 letters, digits and ._:- that are not just a long number")
+	}
+	return a.orderCommand(ctx, c, 202, func(orderID string, placed []order.Line, at time.Time) (order.Command, error) {
+		return order.Refund{
+			OrderID: orderID, RefundID: id, Reason: in.Reason, AmountMinor: in.AmountMinor, Items: in.Items, Placed: placed, At: at, Window: a.Settings.ReturnWindow,
+		}, nil
+	}, len(in.Items) > 0)
+}
+
+// getOrder answers GET /v1/orders/{id}, strongly consistent.
+func (a *App) getOrder(ctx context.Context, c *Call) (lambdaio.Response, error) {
+	id, stream, _, err := a.whose(ctx, c)
+	if err != nil {
+		return lambdaio.Response{}, err
+	}
+	head, err := a.Log.Load(ctx, stream, record.Fold)
+	if err != nil {
+		return lambdaio.Response{}, err
+	}
+	return a.orderAnswer(ctx, stream, id, record.Fold.Of(head), 200)
+}
+
+// repeatOrder answers a command on an order again, with the order as it is now.
+func (a *App) repeatOrder(ctx context.Context, c *Call, id string, _ int64, status int) (lambdaio.Response, error) {
+	again := *c
+	again.Params = map[string]string{"id": id}
+	response, err := a.getOrder(ctx, &again)
+	if err == nil {
+		response = orderResponse(response.Body, id, status)
+	}
+	return response, err
+}
+
+// listOrders answers GET /v1/customers/{id}/orders.
+func (a *App) listOrders(ctx context.Context, c *Call) (lambdaio.Response, error) {
+	stream, err := a.existingStream(ctx, c)
+	if err != nil {
+		return lambdaio.Response{}, err
+	}
+	head, err := a.Log.Load(ctx, stream, record.Fold)
+	if err != nil {
+		return lambdaio.Response{}, err
+	}
+	list := OrderList{Orders: []OrderSummary{}}
+	for id, o := range record.Fold.Of(head).Order.Orders {
+		list.Orders = append(list.Orders, a.summary(stream, id, o))
+	}
+	slices.SortFunc(list.Orders, func(x, y OrderSummary) int {
+		return cmp.Or(y.PlacedAt.Compare(x.PlacedAt), cmp.Compare(x.OrderID, y.OrderID))
+	})
+	return lambdaio.Response{Status: 200, Body: list}, nil
+}
+
+func (a *App) summary(stream, id string, o order.Order) OrderSummary {
+	customerID, _ := view.CustomerID(stream)
+	s := OrderSummary{
+		OrderID: id, CustomerID: customerID, Status: o.Status, PaymentStatus: "pending", Currency: o.Currency, TotalMinor: o.TotalMinor,
+		PaidMinor: o.PaidMinor, RefundedMinor: o.RefundedMinor, RefundableMinor: o.Refundable(), CanBeCancelled: o.CanBeCancelled(),
+		CanBeRefunded: o.CanBeRefunded(a.Now(), a.Settings.ReturnWindow), PlacedAt: o.PlacedAt,
+	}
+	switch {
+	case o.PaidMinor > 0 && o.RefundedMinor >= o.PaidMinor:
+		s.PaymentStatus = "refunded"
+	case o.RefundedMinor > 0:
+		s.PaymentStatus = "partially-refunded"
+	case o.PaidMinor > 0:
+		s.PaymentStatus = order.Paid
+	case o.Payment != nil:
+		s.PaymentStatus = o.Payment.Status
+	}
+	switch o.Status {
+	case order.InTransit:
+		s.ShippingStatus = "shipped"
+	case order.Completed:
+		s.ShippingStatus = "delivered"
+	}
+	return s
+}
+
+// orderAnswer shows an order with its items and its timeline, which are read from the store.
+func (a *App) orderAnswer(ctx context.Context, stream, id string, s record.State, status int) (lambdaio.Response, error) {
+	if erased(s) {
+		return lambdaio.Response{}, fault.New(fault.NotFound, "order-not-found", "there is no such order")
+	}
+	var events []eventstore.Event
+	var err error
+	o, known := s.Order.Orders[id]
+	if known {
+		events, err = a.orderEvents(ctx, stream, o.Versions)
+	} else {
+		events, o, err = a.pastOrder(ctx, stream, id)
+	}
+	if err != nil {
+		return lambdaio.Response{}, err
+	}
+	now := a.Now()
+	shown := OrderShown{
+		OrderSummary: a.summary(stream, id, o), ConfirmationNumber: o.Confirmation, Items: []order.Line{}, Refunds: []RefundShown{},
+		DeliveredAt: o.DeliveredAt, SecondsInStatus: map[order.Status]int64{}, Timeline: []EventShown{},
+	}
+	if o.DeliveredAt != nil {
+		until := o.DeliveredAt.Add(a.Settings.ReturnWindow)
+		shown.RefundableUntil = &until
+	}
+	if p := o.Payment; p != nil {
+		shown.Payment = &PaymentShown{p.ID, p.Status, p.Method, p.Provider, p.Attempt, p.DueAt, p.Code}
+	}
+	for _, r := range o.Refunds {
+		shown.Refunds = append(shown.Refunds, RefundShown{r.ID, r.Status, r.AmountMinor, r.Type, r.Reason, r.TransactionID, r.Code})
+	}
+	for st, spent := range o.TimeIn(now) {
+		shown.SecondsInStatus[st] = int64(spent.Seconds())
+	}
+	for _, e := range events {
+		switch d := e.Data.(type) {
+		case order.Placed:
+			shown.CartID, shown.Items, shown.ShippingAddress, shown.BillingAddress = d.CartID, append(shown.Items, d.Items...), d.ShippingAddress, d.BillingAddress
+			shown.SubtotalMinor, shown.DiscountMinor, shown.TaxMinor, shown.ShippingMinor = d.SubtotalMinor, d.DiscountMinor, d.TaxMinor, d.ShippingMinor
+		case order.PaymentInitiated:
+			d.PaymentToken = "" // nobody needs to see it again
+			e.Data = d
+		}
+		shown.Timeline = append(shown.Timeline, eventShown(e))
+	}
+	return orderResponse(shown, id, status), nil
+}
+
+func orderResponse(body any, id string, status int) lambdaio.Response {
+	response := lambdaio.Response{Status: status, Body: body}
+	if status == 201 {
+		response.Header = map[string]string{"location": "/v1/orders/" + id}
+	}
+	return response
+}
+
+// orderEvents reads the events of these versions, those next to each other at once.
+func (a *App) orderEvents(ctx context.Context, stream string, versions []int64) ([]eventstore.Event, error) {
+	var events []eventstore.Event
+	for from := 0; from < len(versions); {
+		to := from
+		for to+1 < len(versions) && versions[to+1] == versions[to]+1 {
+			to++
+		}
+		for e, err := range a.Log.Events(ctx, stream, versions[from], versions[to]) {
+			if err != nil {
+				return nil, err
+			}
+			events = append(events, e)
+		}
+		from = to + 1
+	}
+	return events, nil
+}
+
+// pastOrder folds an order that ended long ago, of which there were so many that it left the state.
+func (a *App) pastOrder(ctx context.Context, stream, id string) ([]eventstore.Event, order.Order, error) {
+	held, _, err := a.Log.Store.Claimed(ctx, orderClaim(id))
+	if err != nil {
+		return nil, order.Order{}, err
+	}
+	_, from, _ := strings.Cut(string(held.Value), " ")
+	version, _ := strconv.ParseInt(from, 10, 64) // we wrote it
+	var events []eventstore.Event
+	var s order.State
+	looked := 0
+	for e, err := range a.Log.Events(ctx, stream, max(version, 1), 0) {
+		if err != nil {
+			return nil, order.Order{}, err
+		}
+		if order.EventOrder(e.Data) == id {
+			events, s = append(events, e), order.Evolve(s, e.Data, e.OccurredAt, e.Version)
+		}
+		if looked++; looked == orderEvents {
+			break
+		}
+	}
+	return events, s.Orders[id], nil
+}
+
+// erased says whether the stream's customer is erased, or being so.
+func erased(s record.State) bool {
+	return s.Customer.Status == customer.StatusErased || s.Customer.Status == customer.StatusErasing
+}
