@@ -73,6 +73,6 @@ func newSubscriber(stack awscdk.Stack, p *Platform, row topology.Function, bus a
 			Source:     jsii.Strings(topology.BusSource),
 			DetailType: jsii.Strings(row.Bus.Types...),
 		},
-		Targets: &[]awsevents.IRuleTarget{newTarget(stack, p, row)},
+		Targets: &[]awsevents.IRuleTarget{newTarget(stack, p, row, nil)},
 	})
 }

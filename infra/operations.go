@@ -32,7 +32,7 @@ func newSchedule(stack awscdk.Stack, p *Platform, row topology.Function) {
 		RuleName:    jsii.String(p.Name(row.Name)),
 		Description: jsii.String(row.Summary),
 		Schedule:    awsevents.Schedule_Rate(awscdk.Duration_Minutes(jsii.Number(row.Schedule.EveryMinutes))),
-		Targets:     &[]awsevents.IRuleTarget{newTarget(stack, p, row)},
+		Targets:     &[]awsevents.IRuleTarget{newTarget(stack, p, row, map[string]*string{"DEFTER_CART_IDLE": jsii.String(p.CartIdle)})},
 	})
 }
 

@@ -28,6 +28,7 @@ type Settings struct {
 	PublicURL       string // the API as customers' links name it; "" for the API's own address
 	WelcomeDelay    string // a Go duration
 	PaymentProvider string // stripe, local (which moves no money), or "" for none
+	CartIdle        string // a Go duration, after which a cart counts as abandoned
 	ReturnWindow    string // a Go duration after delivery
 	AlarmEmail      string // who is told about alarms; "" for nobody
 	Ephemeral       bool   // a test's deployment: deleting it deletes its data
@@ -53,6 +54,7 @@ func LoadSettings(node constructs.Node) (Settings, error) {
 		EmailFrom:       value("emailFrom", ""),
 		PublicURL:       strings.TrimSuffix(value("publicUrl", ""), "/"),
 		WelcomeDelay:    value("welcomeDelay", "24h"),
+		CartIdle:        value("cartIdle", "60m"),
 		ReturnWindow:    value("returnWindow", "720h"),
 		PaymentProvider: value("paymentProvider", ""),
 		AlarmEmail:      value("alarmEmail", ""),
@@ -79,6 +81,9 @@ func LoadSettings(node constructs.Node) (Settings, error) {
 	}
 	if window, err := time.ParseDuration(s.ReturnWindow); err != nil || window < 0 {
 		refuse("returnWindow", s.ReturnWindow, "a duration such as 720h")
+	}
+	if idle, err := time.ParseDuration(s.CartIdle); err != nil || idle < time.Minute {
+		refuse("cartIdle", s.CartIdle, "a duration of a minute or more, such as 60m")
 	}
 	if !slices.Contains([]string{"", "stripe", "local"}, s.PaymentProvider) {
 		refuse("paymentProvider", s.PaymentProvider, "stripe, or local, which moves no money, or nothing")

@@ -18,11 +18,11 @@ const lambdaRetries = 2
 // newTarget makes a function that a rule calls. Such a call has two legs, and each can fail on its own: the rule hands
 // the event to Lambda (tried again as often as the row says), and Lambda then runs the function (tried again as often as
 // the row says and Lambda can, which is twice). Whichever gives up, the event ends in the function's dead letters.
-func newTarget(stack awscdk.Stack, p *Platform, row topology.Function) awsevents.IRuleTarget {
+func newTarget(stack awscdk.Stack, p *Platform, row topology.Function, settings map[string]*string) awsevents.IRuleTarget {
 	deadLetters := newDeadLetters(stack, p, row.Name)
 	function := newFunction(stack, p, row, []awsiam.PolicyStatement{
 		allow([]string{"sqs:SendMessage"}, deadLetters.QueueArn()),
-	}, nil)
+	}, settings)
 	function.ConfigureAsyncInvoke(&awslambda.EventInvokeConfigOptions{
 		RetryAttempts: jsii.Number(min(row.Retries, lambdaRetries)),
 		MaxEventAge:   awscdk.Duration_Hours(jsii.Number(6)),

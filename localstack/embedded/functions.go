@@ -52,5 +52,6 @@ var functions = map[string]func(*app.App) lambdaio.Handler{
 	"trigger-journeys":    app.TriggerJourneys,
 	"run-journey-step":    app.RunJourneyStep,
 	"send-email":          app.SendEmail,
+	"detect-abandonment":  app.DetectAbandonment,
 	"expire-consents":     app.ExpireConsents,
 }

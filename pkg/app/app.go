@@ -63,6 +63,7 @@ type Settings struct {
 	PublicURL    string        // where links in messages lead
 	WelcomeDelay time.Duration // between the two mails of the welcome journey
 
+	CartIdle        time.Duration // after which a cart counts as abandoned; 0 for an hour
 	PaymentProvider string        // stripe, local, or "" for none: then orders cannot be paid here
 	ReturnWindow    time.Duration // how long after delivery money can be given back
 }

@@ -77,6 +77,8 @@ func SendVerification(a *App) lambdaio.Handler { return a.onEvent(a.SendVerifica
 
 func RunJourneyStep(a *App) lambdaio.Handler { return lambdaio.Task(a.RunJourneyStep) }
 
+func DetectAbandonment(a *App) lambdaio.Handler { return lambdaio.Schedule(a.DetectAbandonment) }
+
 func TriggerPayments(a *App) lambdaio.Handler { return a.onEvent(a.TriggerPayments) }
 
 func RunPaymentStep(a *App) lambdaio.Handler { return lambdaio.Task(a.RunPaymentStep) }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"defter/pkg/activity"
+	"defter/pkg/cart"
 	"defter/pkg/channel"
 	"defter/pkg/consent"
 	"defter/pkg/customer"
@@ -238,6 +239,7 @@ func (a *App) decideIntake(ctx context.Context, stream string, source ingest.Sou
 		if err != nil {
 			return d, err
 		}
+		data = begun(s, data, source, m.OccurredAt)
 		claims := a.orderClaims(h, len(d.Events), data)
 		if slices.ContainsFunc(claims, func(c eventstore.Claim) bool { return known[c.Key] || slices.ContainsFunc(d.Claims, holds(c.Key)) }) {
 			continue // it is stored already, by another message
@@ -245,7 +247,7 @@ func (a *App) decideIntake(ctx context.Context, stream string, source ingest.Sou
 		d.Claims = append(d.Claims, claims...)
 		data = append(data, consequences(s, data, m.OccurredAt)...)
 		for _, event := range data {
-			s.Customer, s.Consent = customer.Evolve(s.Customer, event), consent.Evolve(s.Consent, event, m.OccurredAt)
+			s = record.Evolve(s, eventstore.Event{Data: event, OccurredAt: m.OccurredAt, RecordedAt: h.Now})
 			d.Events = append(d.Events, eventstore.New{Data: event, OccurredAt: m.OccurredAt, Message: m.fingerprint})
 		}
 		emails, err := a.emailClaims(ctx, stream, data)
@@ -265,6 +267,22 @@ func mayAnalyse(s consent.State, m ingest.Message, source ingest.Source, at time
 	}
 	agrees, asked := s.Stance(consent.Analytics, at)
 	return agrees || !asked && !source.NeedConsent
+}
+
+// begun is the events, and before one that puts the first product into a cart that the cart is begun.
+func begun(s record.State, events []any, source ingest.Source, at time.Time) []any {
+	for i, event := range events {
+		id, begins := s.Cart.Begins(event, at)
+		if !begins {
+			continue
+		}
+		from, ok := map[string]string{"browser": "web", "mobile": "mobile"}[source.Kind]
+		if !ok {
+			from = "api"
+		}
+		return slices.Insert(slices.Clone(events), i, any(cart.Created{CartID: id, Source: from}))
+	}
+	return events
 }
 
 // consequences are what follows from what became of messages: who complains or unsubscribes no longer consents, and an

@@ -3,6 +3,7 @@ package catalog
 
 import (
 	"defter/pkg/activity"
+	"defter/pkg/cart"
 	"defter/pkg/channel"
 	"defter/pkg/consent"
 	"defter/pkg/customer"
@@ -16,6 +17,6 @@ import (
 // New makes the catalog of all event types.
 func New() *eventstore.Catalog {
 	return eventstore.NewCatalog(
-		customer.Events, consent.Events, preference.Events, activity.Events, order.Events, channel.Events, journey.Events, source.Events,
+		customer.Events, consent.Events, preference.Events, activity.Events, cart.Events, order.Events, channel.Events, journey.Events, source.Events,
 	)
 }

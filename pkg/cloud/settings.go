@@ -30,7 +30,7 @@ type Settings struct {
 	APIKeySecret                       string
 	EmailFrom, PublicURL               string
 	WelcomeDelay                       time.Duration
-	ReturnWindow                       time.Duration
+	ReturnWindow, CartIdle             time.Duration
 }
 
 // Environment reads the settings and reports everything wrong with them at once. What a function may not touch is not in
@@ -54,6 +54,13 @@ func Environment() (Settings, error) {
 	}
 	if !slices.Contains([]string{"", "local", "stripe"}, s.PaymentProvider) {
 		errs = append(errs, fmt.Errorf("DEFTER_PAYMENT_PROVIDER is %q, must be stripe, local or nothing", s.PaymentProvider))
+	}
+	if raw := os.Getenv("DEFTER_CART_IDLE"); raw != "" {
+		idle, err := time.ParseDuration(raw)
+		if err != nil || idle < time.Minute {
+			errs = append(errs, fmt.Errorf("DEFTER_CART_IDLE is %q, must be a duration of a minute or more, such as 60m", raw))
+		}
+		s.CartIdle = idle
 	}
 	s.ReturnWindow = app.DefaultReturnWindow
 	if raw := os.Getenv("DEFTER_RETURN_WINDOW"); raw != "" {

@@ -3,6 +3,7 @@
 package record
 
 import (
+	"defter/pkg/cart"
 	"defter/pkg/channel"
 	"defter/pkg/consent"
 	"defter/pkg/customer"
@@ -19,7 +20,8 @@ type State struct {
 	Preference preference.State `json:"preference"`
 	Journey    journey.State    `json:"journey"`
 	Message    channel.State    `json:"message"`
-	Order      order.State      `json:"order"`
+	Order      order.State      `json:"order,omitzero"`
+	Cart       cart.State       `json:"cart,omitzero"`
 }
 
 // Fold computes the State of a stream.
@@ -35,6 +37,7 @@ func Evolve(s State, e eventstore.Event) State {
 	s.Preference = preference.Evolve(s.Preference, e.Data, preference.Stamp{At: e.OccurredAt, EventID: e.ID})
 	s.Journey = journey.Evolve(s.Journey, e.Data)
 	s.Order = order.Evolve(s.Order, e.Data, e.OccurredAt, e.Version)
+	s.Cart = cart.Evolve(s.Cart, e.Data, e.OccurredAt, e.RecordedAt)
 	s.Message = channel.Evolve(s.Message, e.Data, e.RecordedAt)
 	return s
 }

@@ -303,6 +303,12 @@ var Functions = []Function{
 		TimeoutSeconds: 30, MemoryMB: 256,
 	},
 	{
+		Name: "detect-abandonment", Summary: "Say which carts and checkouts were left, an hour after the last activity.",
+		Schedule:       &ScheduleTrigger{EveryMinutes: 5},
+		Access:         []Access{appendEvents, {Views, []string{"dynamodb:GetItem", "dynamodb:Query", "dynamodb:PutItem"}}, makeKeys, wrap},
+		TimeoutSeconds: 240, MemoryMB: 256, Retries: 2,
+	},
+	{
 		Name: "expire-consents", Summary: "Expire consents whose term has ended and announce those that end within 30 days.",
 		Schedule:       &ScheduleTrigger{EveryMinutes: 60},
 		Access:         []Access{appendEvents, writeViews, makeKeys, wrap},

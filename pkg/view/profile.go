@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"defter/pkg/activity"
+	"defter/pkg/cart"
 	"defter/pkg/customer"
 	"defter/pkg/eventstore"
 	"defter/pkg/order"
@@ -51,7 +52,8 @@ type Personal struct {
 // Profile is the state of the profile view. It is kept for visitors too, as the checkpoint of their timeline.
 type Profile struct {
 	Facts
-	Personal Personal `json:"-"`
+	Carts    cart.State `json:"carts,omitzero"`
+	Personal Personal   `json:"-"`
 }
 
 // Customer is a profile as shown.
@@ -59,10 +61,11 @@ type Customer struct {
 	Version int64 `json:"version" description:"version of the last event that is shown"`
 	Facts
 	Personal
+	Carts []CartShown `json:"carts,omitempty" description:"not ended by an order, the last active first; for a month"`
 }
 
 // Profiles is the profile view.
-var Profiles = &Document[Profile]{Name: "PROFILE", Evolve: evolveProfile, Personal: func(p *Profile) any { return &p.Personal }}
+var Profiles = &Document[Profile]{Name: "PROFILE", Evolve: evolveProfile, Personal: func(p *Profile) any { return &p.Personal }, Lookups: cartLookups}
 
 const (
 	customerPrefix = "CUSTOMER#"
@@ -87,6 +90,7 @@ func evolveProfile(p Profile, e eventstore.Event) Profile {
 		p.LifetimeValue = []Money{}
 	}
 	p.UpdatedAt = e.RecordedAt
+	p.Carts = cart.Evolve(p.Carts, e.Data, e.OccurredAt, e.RecordedAt)
 	at := e.OccurredAt
 	switch d := e.Data.(type) {
 	case customer.Created:
@@ -141,7 +145,7 @@ func evolveProfile(p Profile, e eventstore.Event) Profile {
 		p.Orders--
 	case activity.PageViewed, activity.ScreenViewed, activity.ProductViewed, activity.SearchPerformed, activity.ItemAddedToCart,
 		activity.ItemRemovedFromCart, activity.CartViewed, activity.CheckoutStarted, activity.CheckoutStepCompleted, activity.EventTracked,
-		activity.ProductCompared, activity.ReviewRead, activity.VideoWatched, activity.ExperimentExposed, activity.SignedUp, activity.LoggedIn:
+		cart.Created, activity.ProductCompared, activity.ReviewRead, activity.VideoWatched, activity.ExperimentExposed, activity.SignedUp, activity.LoggedIn:
 		return seen(p, at)
 	}
 	return p
@@ -215,5 +219,5 @@ func (v *Views) show(ctx context.Context, stream string, p Profile, version int6
 		}
 		p, version = evolveProfile(p, e), e.Version
 	}
-	return Customer{Version: version, Facts: p.Facts, Personal: p.Personal}, version > 0, nil
+	return Customer{Version: version, Facts: p.Facts, Personal: p.Personal, Carts: cartsOf(p.Carts)}, version > 0, nil
 }

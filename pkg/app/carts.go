@@ -1,0 +1,104 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"defter/pkg/cart"
+	"defter/pkg/eventstore"
+	"defter/pkg/fault"
+	"defter/pkg/metric"
+	"defter/pkg/record"
+	"defter/pkg/view"
+)
+
+const (
+	cartPage   = 100
+	cartAgain  = 2 * time.Hour      // looked back at each run: for views that were behind
+	cartSweep  = 7 * 24 * time.Hour // looked back at the first run of a day
+	cartAtMost = 30 * 24 * time.Hour
+)
+
+// DetectAbandonment finds the carts and checkouts with which nothing has happened for a while, by the lookup of when
+// something happened last, and says so once an episode.
+func (a *App) DetectAbandonment(ctx context.Context) error {
+	const pk, sk = "CHECKPOINT", "detect-abandonment"
+	now := a.Now().UTC()
+	to := now.Add(-a.cartIdle()).Truncate(view.CartBucket)
+	from := to.Add(-cartSweep)
+	row, ok, err := a.Views.Table.Get(ctx, pk, sk)
+	if err != nil {
+		return err
+	}
+	if ok {
+		var done struct{ To time.Time }
+		if err := json.Unmarshal(row.Data, &done); err != nil {
+			return fmt.Errorf("decode checkpoint: %w", err)
+		}
+		back := cartAgain
+		if done.To.YearDay() != to.YearDay() {
+			back = cartSweep
+		}
+		if from = done.To.Add(-back); from.Before(now.Add(-cartAtMost)) {
+			from = now.Add(-cartAtMost)
+		}
+	}
+	for at := from.Truncate(view.CartBucket); !at.After(to); at = at.Add(view.CartBucket) {
+		if err := a.abandonTouched(ctx, at, now); err != nil {
+			return err
+		}
+	}
+	data, err := json.Marshal(map[string]time.Time{"To": to})
+	if err != nil {
+		return err
+	}
+	return a.Views.Table.Put(ctx, view.Row{PK: pk, SK: sk, Data: data})
+}
+
+func (a *App) cartIdle() time.Duration {
+	if a.Settings.CartIdle > 0 {
+		return a.Settings.CartIdle
+	}
+	return cart.DefaultIdle
+}
+
+func (a *App) abandonTouched(ctx context.Context, bucket, now time.Time) error {
+	for cursor := ""; ; {
+		streams, next, err := a.Views.TouchedCarts(ctx, bucket, cursor, cartPage)
+		if err != nil {
+			return err
+		}
+		for _, stream := range streams {
+			err := a.abandon(ctx, stream, now)
+			if err != nil && fault.Retryable(err) {
+				return err // the bucket is looked at again
+			}
+			if err != nil {
+				slog.ErrorContext(ctx, "cart not looked at", metric.Count(metric.EventsParked, 1), "error", err)
+			}
+		}
+		if next == "" {
+			return nil
+		}
+		cursor = next
+	}
+}
+
+func (a *App) abandon(ctx context.Context, stream string, now time.Time) error {
+	_, _, err := a.Log.Handle(ctx, eventstore.Command{
+		Stream: stream, Folds: []eventstore.AnyFold{record.Fold}, Attempts: 10,
+		Meta: eventstore.Meta{Actor: "system:detect-abandonment", Source: "system"},
+		Decide: func(h *eventstore.Head) (eventstore.Decision, error) {
+			s := record.Fold.Of(h)
+			if erased(s) {
+				return eventstore.Decision{}, nil
+			}
+			events, err := cart.Decide(s.Cart, cart.Abandon{At: now, Idle: a.cartIdle()})
+			return eventstore.Decision{Events: eventstore.Happened(events...)}, err
+		},
+	})
+	return err
+}
