@@ -143,11 +143,13 @@ var domains = map[string][]string{
 	"pkg/cart":       {"pkg/activity", "pkg/order"}, // folds what is done with carts, and what ends them
 	"pkg/activity":   nil,
 	"pkg/journey":    nil,
+	"pkg/identity":   nil,
+	"pkg/segment":    nil,
 	"pkg/source":     nil,
 	"pkg/channel":    {"pkg/consent", "pkg/preference"},                                                            // asks whether a message may be sent
 	"pkg/ingest":     {"pkg/activity", "pkg/channel", "pkg/customer", "pkg/order"},                                 // says what a message means
-	"pkg/record":     {"pkg/cart", "pkg/channel", "pkg/consent", "pkg/customer", "pkg/journey", "pkg/order", "pkg/preference"}, // folds them side by side
-	"pkg/catalog":    {"pkg/activity", "pkg/cart", "pkg/channel", "pkg/consent", "pkg/customer", "pkg/journey", "pkg/order", "pkg/preference", "pkg/source"},
+	"pkg/record":     {"pkg/cart", "pkg/channel", "pkg/consent", "pkg/customer", "pkg/identity", "pkg/journey", "pkg/order", "pkg/preference", "pkg/segment"}, // folds them side by side
+	"pkg/catalog":    {"pkg/activity", "pkg/cart", "pkg/channel", "pkg/consent", "pkg/customer", "pkg/identity", "pkg/journey", "pkg/order", "pkg/preference", "pkg/segment", "pkg/source"},
 }
 
 // outside are the packages of the standard library that reach beyond the program, or depend on when or where it runs.

@@ -118,7 +118,7 @@ func (b *bed) grow(ctx context.Context, customer string, events int) error {
 			continue
 		}
 		_, _, err := a.Log.Handle(ctx, eventstore.Command{
-			Stream: stream, Folds: []eventstore.AnyFold{record.Fold, ingest.SeenFold}, Meta: eventstore.Meta{Actor: "source:bench", Source: "sdk"},
+			Stream: stream, Folds: []eventstore.AnyFold{record.Fold, ingest.SeenFold}, Meta: eventstore.Meta{Actor: "source:bench", Source: "browser"},
 			Decide: func(*eventstore.Head) (eventstore.Decision, error) {
 				d := sizedEvents(n)
 				for i := range d.Events {

@@ -99,7 +99,7 @@ func appendSized(ctx context.Context, log *eventstore.Log, events, count int) ([
 	for i := range count + 1 {
 		began := time.Now()
 		_, _, err := log.Handle(ctx, eventstore.Command{
-			Stream: stream, Folds: []eventstore.AnyFold{record.Fold}, Meta: eventstore.Meta{Actor: "source:bench", Source: "sdk"},
+			Stream: stream, Folds: []eventstore.AnyFold{record.Fold}, Meta: eventstore.Meta{Actor: "source:bench", Source: "browser"},
 			Decide: func(*eventstore.Head) (eventstore.Decision, error) { return decision, nil },
 		})
 		if err != nil {

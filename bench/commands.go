@@ -132,7 +132,7 @@ func (b *bench) appends(ctx context.Context, bed *bed) error {
 		appendEvents := func() error {
 			_, _, err := a.Log.Handle(ctx, eventstore.Command{
 				Stream: stream, Folds: []eventstore.AnyFold{record.Fold},
-				Meta:   eventstore.Meta{Actor: "source:bench", Source: "sdk", CorrelationID: newID()},
+				Meta:   eventstore.Meta{Actor: "source:bench", Source: "browser", CorrelationID: newID()},
 				Decide: func(*eventstore.Head) (eventstore.Decision, error) { return sizedEvents(c.events), nil },
 			})
 			return err

@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"defter/pkg/eventstore/dynamo"
-	"defter/pkg/saga"
 	"defter/pkg/meter"
+	"defter/pkg/saga"
 	"defter/pkg/topology"
 )
 
@@ -159,7 +159,7 @@ func (b *bed) eventSize(ctx context.Context) (float64, error) {
 		if err != nil {
 			return 0, err
 		}
-		if commit.Source != "sdk" {
+		if commit.Source == "api" || commit.Source == "system" {
 			continue
 		}
 		item, err := dynamo.Marshal(commit)

@@ -211,7 +211,7 @@ func (f *fleet) deliver(ctx context.Context, e app.Entry) error {
 	if err := json.Unmarshal(e.Detail, &p); err != nil {
 		return err
 	}
-	if p.Source == "sdk" {
+	if p.Source != "api" && p.Source != "system" {
 		if f.chance.IntN(triggerShare) == 0 {
 			names = append(names, reaction)
 		}

@@ -224,7 +224,7 @@ func (b *bed) putRate(ctx context.Context, table string, customers int, span tim
 				TableName: &table, ConditionExpression: aws.String("attribute_not_exists(pk)"),
 				Item: map[string]types.AttributeValue{
 					"pk": text("CUSTOMER#" + run + customer), "sk": text(fmt.Sprintf("%s%012d", topology.CommitPrefix, n)),
-					"i": text(run), "at": &types.AttributeValueMemberN{Value: "1790000000000"}, "a": text("source:dev"), "s": text("sdk"),
+					"i": text(run), "at": &types.AttributeValueMemberN{Value: "1790000000000"}, "a": text("source:dev"), "s": text("browser"),
 					"e": text(public), "p": &types.AttributeValueMemberB{Value: sealed},
 				},
 			})

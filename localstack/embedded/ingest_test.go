@@ -138,7 +138,7 @@ func TestEveryEndpoint(t *testing.T) {
 		got := map[string]int{}
 		for _, e := range c.events() {
 			got[e["type"].(string)]++
-			if e["source"] != "sdk" || e["actor"] != "source:dev" {
+			if e["source"] != "server" || e["actor"] != "source:dev" {
 				t.Errorf("%v came from %v, sent by %v", e["type"], e["source"], e["actor"])
 			}
 		}

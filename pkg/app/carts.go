@@ -87,8 +87,18 @@ func (a *App) abandonTouched(ctx context.Context, bucket, now time.Time) error {
 	}
 }
 
+// abandon looks at the carts of whoever the stream is: what was put into a cart before somebody was known counts with what
+// was put into it, or ordered of it, afterwards.
 func (a *App) abandon(ctx context.Context, stream string, now time.Time) error {
-	_, _, err := a.Log.Handle(ctx, eventstore.Command{
+	stream, person, err := a.person(ctx, stream)
+	if err != nil {
+		return err
+	}
+	var others []cart.State
+	for _, s := range person[1:] {
+		others = append(others, s.Cart)
+	}
+	_, _, err = a.Log.Handle(ctx, eventstore.Command{
 		Stream: stream, Folds: []eventstore.AnyFold{record.Fold}, Attempts: 10,
 		Meta: eventstore.Meta{Actor: "system:detect-abandonment", Source: "system"},
 		Decide: func(h *eventstore.Head) (eventstore.Decision, error) {
@@ -96,7 +106,7 @@ func (a *App) abandon(ctx context.Context, stream string, now time.Time) error {
 			if erased(s) {
 				return eventstore.Decision{}, nil
 			}
-			events, err := cart.Decide(s.Cart, cart.Abandon{At: now, Idle: a.cartIdle()})
+			events, err := cart.Decide(cart.Joined(append(others[:len(others):len(others)], s.Cart)...), cart.Abandon{At: now, Idle: a.cartIdle()})
 			return eventstore.Decision{Events: eventstore.Happened(events...)}, err
 		},
 	})

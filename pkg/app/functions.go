@@ -35,6 +35,11 @@ func ListAudit(a *App) lambdaio.Handler      { return a.API(a.listAudit, nil) }
 func ListConsented(a *App) lambdaio.Handler  { return a.API(a.listConsented, nil) }
 func EraseCustomer(a *App) lambdaio.Handler  { return a.API(a.eraseCustomer, a.repeatCertificate) }
 
+func LinkIdentity(a *App) lambdaio.Handler   { return a.API(a.linkIdentity, a.repeatIdentities) }
+func UnlinkIdentity(a *App) lambdaio.Handler { return a.API(a.unlinkIdentity, a.repeatIdentities) }
+func ListIdentities(a *App) lambdaio.Handler { return a.API(a.listIdentities, nil) }
+func JoinIdentities(a *App) lambdaio.Handler { return a.onEvent(a.JoinIdentities) }
+
 func PlaceOrder(a *App) lambdaio.Handler   { return a.API(a.placeOrder, a.repeatOrder) }
 func GetOrder(a *App) lambdaio.Handler     { return a.API(a.getOrder, nil) }
 func ListOrders(a *App) lambdaio.Handler   { return a.API(a.listOrders, nil) }

@@ -23,6 +23,7 @@ import (
 	"defter/pkg/metric"
 	"defter/pkg/order"
 	"defter/pkg/record"
+	"defter/pkg/segment"
 	"defter/pkg/view"
 )
 
@@ -194,7 +195,7 @@ func (a *App) takeAll(ctx context.Context, c *Call, source ingest.Source, stream
 	emailsTaken := map[string]bool{}
 	command := eventstore.Command{
 		Stream: stream, Folds: []eventstore.AnyFold{record.Fold, ingest.SeenFold}, Attempts: ingestAttempts,
-		Meta: eventstore.Meta{Actor: c.Actor, Source: "sdk", CorrelationID: correlation(c)},
+		Meta: eventstore.Meta{Actor: c.Actor, Source: source.Kind, CorrelationID: correlation(c)},
 		Decide: func(h *eventstore.Head) (eventstore.Decision, error) {
 			return a.decideIntake(ctx, stream, source, h, messages, known, emailsTaken)
 		},
@@ -302,6 +303,9 @@ func consequences(s record.State, events []any, at time.Time) []any {
 	}
 	for _, event := range events {
 		switch e := event.(type) {
+		case order.PaymentSucceeded:
+			more, _ := segment.Decide(s.Segment, segment.Paid{}) // knows no error
+			follow = append(follow, more...)
 		case channel.Complained:
 			revoke(e.Channel, "complaint")
 		case channel.Unsubscribed:
@@ -354,11 +358,7 @@ func (a *App) meaning(ctx context.Context, isCustomer bool, source ingest.Source
 		}
 		return ingest.Facts(m.Message, source), nil
 	}
-	visitor := m.visitor
-	if m.Type != "identify" && s.Status != customer.StatusNone {
-		visitor = "" // only an identify joins a visitor to a customer who is known
-	}
-	identify := ingest.Identify(m.Message, source, m.externalID, visitor)
+	identify := ingest.Identify(m.Message, source, m.externalID, m.visitor)
 	switch m.Type {
 	case "identify":
 		if email, err := customer.NormalEmail(identify.Email); err == nil {
@@ -372,24 +372,27 @@ func (a *App) meaning(ctx context.Context, isCustomer bool, source ingest.Source
 	default:
 		var events []any
 		if s.Status == customer.StatusNone { // heard of for the first time
-			created, err := customer.Decide(s, customer.Identify{Source: identify.Source, ExternalID: m.externalID, VisitorID: visitor})
+			created, err := customer.Decide(s, customer.Identify{Source: identify.Source, ExternalID: m.externalID, At: m.OccurredAt})
 			if err != nil {
 				return nil, err
 			}
 			events = created
 			for _, e := range created {
-				s = customer.Evolve(s, e)
+				s = customer.Evolve(s, e, m.OccurredAt)
 			}
 		}
-		var more []any
-		var err error
+		more, err := customer.Decide(s, customer.LinkVisitor{VisitorID: m.visitor, At: m.OccurredAt})
+		if err != nil {
+			return nil, err
+		}
+		events = append(events, more...)
 		switch m.Type {
 		case "alias":
-			more, err = customer.Decide(s, customer.Alias{PreviousID: m.previous})
+			more, err = customer.Decide(s, customer.Alias{PreviousID: m.previous, At: m.OccurredAt})
 		case "group":
 			more, err = customer.Decide(s, customer.JoinGroup{GroupID: m.GroupID, Traits: traits(m)})
 		default:
-			more = ingest.Facts(m.Message, source)
+			more, err = ingest.Facts(m.Message, source), nil
 		}
 		return append(events, more...), err
 	}

@@ -157,6 +157,7 @@ func (a *App) recordPayment(ctx context.Context, run PaymentRun, command order.C
 					return eventstore.Decision{}, nil
 				}
 				events, err := order.Decide(s.Order, command)
+				events = append(events, consequences(s, events, h.Now)...)
 				return eventstore.Decision{Events: eventstore.Happened(events...), Claims: a.orderClaims(h, 0, events)}, err
 			},
 		})

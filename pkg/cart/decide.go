@@ -20,18 +20,33 @@ const (
 	MaxCarts  = 10                  // remembered, those active last
 	MaxItems  = 100                 // different products of a cart
 	maxName   = 100                 // bytes of a product's name
+	maxMoves  = 20                  // of a product, told apart
 	maxMany   = 1_000_000           // of a product, and
 	maxPrice  = 10_000_000_000      // in minor units, so that no sum overflows
 	forgotten = 30 * 24 * time.Hour // after its last activity a cart is
 )
 
-// Line is what is in a cart of one product. Quantity is what was put in less what was taken out, in whatever order that is
-// told, and below zero where the taking out is told first.
+// Line is what is in a cart of one product: what was put in and taken out, each with its time, so that it does not matter in
+// which order that is told, nor whether before or after the order that ends it.
 type Line struct {
 	Name       string `json:"name,omitempty"`
-	Quantity   int64  `json:"quantity"`
 	PriceMinor int64  `json:"priceMinor,omitempty"`
 	Currency   string `json:"currency,omitempty"`
+	Moves      []Move `json:"moves"` // by their times
+}
+
+// Move is so many pieces put in, or taken out where it is negative.
+type Move struct {
+	At       int64 `json:"at"` // Unix milliseconds
+	Quantity int64 `json:"q"`
+}
+
+// Quantity is how many pieces there are.
+func (l Line) Quantity() (n int64) {
+	for _, m := range l.Moves {
+		n += m.Quantity
+	}
+	return min(max(n, 0), maxMany)
 }
 
 // Checkout is one that is begun.
@@ -59,27 +74,29 @@ type Cart struct {
 
 // State is the carts by their ids.
 type State struct {
-	Carts map[string]Cart `json:"carts,omitempty"`
+	Carts   map[string]Cart `json:"carts,omitempty"`
+	Ordered *time.Time      `json:"ordered,omitempty"` // the last order that named no cart: it ended all there were
 }
 
 // Items are what is in the cart, by product, and what it is worth in the cart's currency.
 func (c Cart) Items() (items []Item, valueMinor int64) {
 	for _, id := range slices.Sorted(maps.Keys(c.Lines)) {
 		line := c.Lines[id]
-		if line.Quantity <= 0 {
+		quantity := line.Quantity()
+		if quantity == 0 {
 			continue
 		}
-		items = append(items, Item{id, line.Name, line.Quantity, line.PriceMinor})
+		items = append(items, Item{id, line.Name, quantity, line.PriceMinor})
 		if line.Currency == c.Currency {
-			valueMinor += line.Quantity * line.PriceMinor
+			valueMinor += quantity * line.PriceMinor
 		}
 	}
 	return items, valueMinor
 }
 
-// Open says whether the cart could still be abandoned: there is something in it or a checkout, and no order.
+// Open says whether the cart could still be abandoned: there is something in it, or a checkout.
 func (c Cart) Open() bool {
-	if c.Abandoned != nil || c.Ended != nil {
+	if c.Abandoned != nil {
 		return false
 	}
 	items, _ := c.Items()
@@ -94,6 +111,9 @@ var Decider = eventstore.Decider[State, any, any]{
 
 // Evolve folds one event that happened at a time and was recorded at another; events of other packages only let time pass.
 func Evolve(s State, event any, at, recorded time.Time) State {
+	if placed, ok := event.(order.Placed); ok && placed.CartID == "" {
+		return s.ordered(at)
+	}
 	id, change := s.changed(event, at)
 	old := slices.ContainsFunc(slices.Collect(maps.Values(s.Carts)), func(c Cart) bool { return at.Sub(c.Active) > forgotten })
 	if change == nil && !old {
@@ -106,26 +126,68 @@ func Evolve(s State, event any, at, recorded time.Time) State {
 	maps.DeleteFunc(carts, func(_ string, c Cart) bool { return at.Sub(c.Active) > forgotten })
 	if change != nil {
 		c, known := carts[id]
-		if !known || c.Ended != nil && at.After(*c.Ended) { // another cart of the same id
-			episode := 0
-			if known {
-				episode = c.Episode + 1
-			}
-			c = Cart{Episode: episode, Began: at, Active: at}
+		if !known {
+			c = Cart{Began: at, Active: at, Ended: s.Ordered}
 		}
-		carts[id] = change(c)
-		if recorded.After(carts[id].Touched) {
-			c := carts[id]
-			c.Touched = recorded
-			carts[id] = c
-		}
+		c = change(c).pruned()
+		c.Touched = later(c.Touched, recorded)
+		carts[id] = c
 	}
 	for len(carts) > MaxCarts {
 		delete(carts, slices.MinFunc(slices.Collect(maps.Keys(carts)), func(a, b string) int {
 			return cmp.Or(carts[a].Active.Compare(carts[b].Active), cmp.Compare(a, b))
 		}))
 	}
-	return State{carts}
+	return State{carts, s.Ordered}
+}
+
+// ordered is the state after an order that does not say from which cart.
+func (s State) ordered(at time.Time) State {
+	if s.Ordered != nil && s.Ordered.After(at) {
+		at = *s.Ordered
+	}
+	carts := maps.Clone(s.Carts)
+	for id, c := range carts {
+		carts[id] = c.over(at)
+	}
+	return State{carts, &at}
+}
+
+// over is the cart after an order.
+func (c Cart) over(at time.Time) Cart {
+	if c.Ended == nil || at.After(*c.Ended) {
+		c.Ended = &at
+	}
+	c.Active = later(c.Active, at)
+	return c.pruned()
+}
+
+// pruned is the cart without what happened before an order ended it.
+func (c Cart) pruned() Cart {
+	if c.Ended == nil {
+		return c
+	}
+	ended := c.Ended.UnixMilli()
+	if len(c.Lines) > 0 {
+		lines := map[string]Line{}
+		for id, line := range c.Lines {
+			line.Moves = slices.DeleteFunc(slices.Clone(line.Moves), func(m Move) bool { return m.At <= ended })
+			if len(line.Moves) > 0 {
+				lines[id] = line
+			}
+		}
+		c.Lines = lines
+	}
+	if len(c.Lines) == 0 {
+		c.Lines = nil
+	}
+	if c.Checkout != nil && !c.Checkout.Began.After(*c.Ended) {
+		c.Checkout = nil
+	}
+	if c.Abandoned != nil && !c.Abandoned.After(*c.Ended) {
+		c.Abandoned = nil
+	}
+	return c
 }
 
 // changed says which cart an event is about and what becomes of it, nil for no cart.
@@ -133,10 +195,10 @@ func (s State) changed(event any, at time.Time) (string, func(Cart) Cart) {
 	switch e := event.(type) {
 	case activity.ItemAddedToCart:
 		return e.CartID, func(c Cart) Cart {
-			return c.moved(at).with(e.ProductID, e.Quantity, Line{Name: clip(e.ProductName), PriceMinor: e.PriceMinor, Currency: e.Currency})
+			return c.moved(at).with(at, e.ProductID, e.Quantity, Line{Name: clip(e.ProductName), PriceMinor: e.PriceMinor, Currency: e.Currency})
 		}
 	case activity.ItemRemovedFromCart:
-		return e.CartID, func(c Cart) Cart { return c.moved(at).with(e.ProductID, -e.Quantity, Line{}) }
+		return e.CartID, func(c Cart) Cart { return c.moved(at).with(at, e.ProductID, -e.Quantity, Line{}) }
 	case activity.CartViewed:
 		if _, known := s.Carts[e.CartID]; known {
 			return e.CartID, func(c Cart) Cart { return c.moved(at) }
@@ -144,9 +206,7 @@ func (s State) changed(event any, at time.Time) (string, func(Cart) Cart) {
 	case activity.CheckoutStarted:
 		return cmp.Or(e.CartID, s.latest(), e.OrderID, "checkout"), func(c Cart) Cart {
 			c = c.moved(at)
-			if c.Ended == nil {
-				c.Checkout = &Checkout{ID: e.OrderID, Began: at, ValueMinor: e.CartValueMinor, Currency: e.Currency}
-			}
+			c.Checkout = &Checkout{ID: e.OrderID, Began: at, ValueMinor: e.CartValueMinor, Currency: e.Currency}
 			return c
 		}
 	case activity.CheckoutStepCompleted:
@@ -162,31 +222,38 @@ func (s State) changed(event any, at time.Time) (string, func(Cart) Cart) {
 			}
 		}
 	case order.Placed:
-		if id := cmp.Or(e.CartID, s.latest()); id != "" {
-			return id, func(c Cart) Cart {
-				return Cart{Episode: c.Episode, Began: c.Began, Active: later(c.Active, at), Touched: c.Touched, Ended: &at}
-			}
-		}
+		return e.CartID, func(c Cart) Cart { return c.over(at) }
 	case Abandoned:
-		return e.CartID, func(c Cart) Cart { c.Abandoned, c.Checkout = &e.AbandonedAt, nil; return c }
+		return e.CartID, func(c Cart) Cart { return c.left(e.Episode, e.AbandonedAt) }
 	case CheckoutAbandoned:
-		return e.CartID, func(c Cart) Cart { c.Abandoned, c.Checkout = &e.AbandonedAt, nil; return c }
+		return e.CartID, func(c Cart) Cart { return c.left(e.Episode, e.AbandonedAt) }
 	}
 	return "", nil
 }
 
-// moved is the cart after some activity. Activity after it was abandoned begins another episode; what happened before, and
-// is only told afterwards, does not.
+// left is the cart after an episode was abandoned.
+func (c Cart) left(episode int, at time.Time) Cart {
+	c.Episode, c.Abandoned, c.Checkout = max(c.Episode, episode), &at, nil
+	if c.Active.After(at) { // it was joined of several streams' carts, and this one is not active since
+		c.Active = at
+	}
+	return c
+}
+
+// moved is the cart after some activity. Activity after it was abandoned, or ended by an order, begins another episode; what
+// happened before, and is only told afterwards, does not.
 func (c Cart) moved(at time.Time) Cart {
+	again := c.Abandoned != nil && at.After(*c.Abandoned)
+	again = again || c.Ended != nil && at.After(*c.Ended) && len(c.Lines) == 0 && c.Checkout == nil && c.Episode > 0
 	switch {
-	case c.Ended != nil:
+	case again:
+		c.Episode, c.Began, c.Active, c.Abandoned, c.Checkout = c.Episode+1, at, later(c.Active, at), nil, nil
+	case c.Ended != nil && !at.After(*c.Ended):
 		c.Active = later(c.Active, at)
-	case c.Episode == 0:
-		c.Episode, c.Began, c.Active = 1, at, at
-	case c.Abandoned != nil && at.After(*c.Abandoned):
-		c.Episode, c.Began, c.Active, c.Abandoned, c.Checkout = c.Episode+1, at, at, nil, nil
 	default:
-		if at.Before(c.Began) && c.Episode == 1 {
+		if c.Episode == 0 {
+			c.Episode, c.Began = 1, at
+		} else if at.Before(c.Began) && c.Episode == 1 {
 			c.Began = at
 		}
 		c.Active = later(c.Active, at)
@@ -194,18 +261,22 @@ func (c Cart) moved(at time.Time) Cart {
 	return c
 }
 
-// with is the cart with so many more of a product. A cart that an order ended holds nothing.
-func (c Cart) with(product string, quantity int64, line Line) Cart {
-	if c.Ended != nil {
-		return c
-	}
-	old, known := c.Lines[product]
+// with is the cart with so many more of a product.
+func (c Cart) with(at time.Time, product string, quantity int64, said Line) Cart {
+	line, known := c.Lines[product]
 	if !known && len(c.Lines) >= MaxItems {
 		return c
 	}
-	many := min(max(old.Quantity+min(max(quantity, -maxMany), maxMany), -maxMany), maxMany)
-	price := min(max(cmp.Or(line.PriceMinor, old.PriceMinor), 0), maxPrice)
-	line = Line{cmp.Or(line.Name, old.Name), many, price, cmp.Or(line.Currency, old.Currency)}
+	move := Move{at.UnixMilli(), min(max(quantity, -maxMany), maxMany)}
+	last := len(line.Moves) == 0 || move.At >= line.Moves[len(line.Moves)-1].At
+	line.Moves = sorted(append(slices.Clone(line.Moves), move))
+	said.PriceMinor = min(max(said.PriceMinor, 0), maxPrice)
+	if last { // what is said last of a product counts
+		said = Line{Name: cmp.Or(said.Name, line.Name), PriceMinor: cmp.Or(said.PriceMinor, line.PriceMinor), Currency: cmp.Or(said.Currency, line.Currency)}
+	} else {
+		said = Line{Name: cmp.Or(line.Name, said.Name), PriceMinor: cmp.Or(line.PriceMinor, said.PriceMinor), Currency: cmp.Or(line.Currency, said.Currency)}
+	}
+	line.Name, line.PriceMinor, line.Currency = said.Name, said.PriceMinor, said.Currency
 	c.Currency = cmp.Or(line.Currency, c.Currency)
 	c.Lines = maps.Clone(c.Lines)
 	if c.Lines == nil {
@@ -213,6 +284,16 @@ func (c Cart) with(product string, quantity int64, line Line) Cart {
 	}
 	c.Lines[product] = line
 	return c
+}
+
+// sorted are moves by their times, the first ones taken together so that there are at most maxMoves.
+func sorted(moves []Move) []Move {
+	slices.SortFunc(moves, func(a, b Move) int { return cmp.Or(cmp.Compare(a.At, b.At), cmp.Compare(a.Quantity, b.Quantity)) })
+	for len(moves) > maxMoves {
+		moves[1].Quantity = min(max(moves[0].Quantity+moves[1].Quantity, -maxMany), maxMany)
+		moves = moves[1:]
+	}
+	return moves
 }
 
 // latest is the open cart that was active last, "" for none.
@@ -244,7 +325,7 @@ func (s State) checkout(checkoutID string) (id string) {
 func (s State) Begins(event any, at time.Time) (cartID string, begins bool) {
 	e, ok := event.(activity.ItemAddedToCart)
 	c, known := s.Carts[e.CartID]
-	return e.CartID, ok && (!known || c.Ended != nil && at.After(*c.Ended))
+	return e.CartID, ok && (!known || c.Ended != nil && at.After(*c.Ended) && len(c.Lines) == 0)
 }
 
 // Abandon is the command that looks for carts with which nothing has happened for Idle.
@@ -291,7 +372,11 @@ func Decide(s State, command any) ([]any, error) {
 // known. It is the same in whatever order they are joined.
 func Joined(states ...State) State {
 	carts := map[string]Cart{}
+	var ordered *time.Time
 	for _, s := range states {
+		if s.Ordered != nil && (ordered == nil || s.Ordered.After(*ordered)) {
+			ordered = s.Ordered
+		}
 		for id, c := range s.Carts {
 			if other, both := carts[id]; both {
 				c = joined(other, c)
@@ -299,7 +384,11 @@ func Joined(states ...State) State {
 			carts[id] = c
 		}
 	}
-	return State{carts}
+	all := State{Carts: carts}
+	if ordered != nil {
+		all = all.ordered(*ordered)
+	}
+	return all
 }
 
 func joined(a, b Cart) Cart {
@@ -310,18 +399,13 @@ func joined(a, b Cart) Cart {
 	if a.Ended != nil && (c.Ended == nil || a.Ended.After(*c.Ended)) {
 		c.Ended = a.Ended
 	}
-	if c.Ended != nil && !c.Active.After(*c.Ended) {
-		c.Lines, c.Checkout = nil, nil
-		return c
-	}
-	if c.Ended != nil { // b went on after a's order
-		c.Ended = nil
-		return c
-	}
-	if a.Abandoned != nil && c.Abandoned == nil && !c.Active.After(*a.Abandoned) {
+	if a.Abandoned != nil && (c.Abandoned == nil || a.Abandoned.After(*c.Abandoned)) {
 		c.Abandoned = a.Abandoned
 	}
 	c.Episode = max(a.Episode, b.Episode)
+	if c.Abandoned != nil && c.Active.After(*c.Abandoned) { // taken up again, in another stream
+		c.Abandoned, c.Episode = nil, c.Episode+1
+	}
 	if a.Began.Before(c.Began) && a.Abandoned == nil {
 		c.Began = a.Began
 	}
@@ -337,10 +421,10 @@ func joined(a, b Cart) Cart {
 		}
 		other := c.Lines[product]
 		c.Lines[product] = Line{
-			cmp.Or(other.Name, line.Name), other.Quantity + line.Quantity, cmp.Or(other.PriceMinor, line.PriceMinor), cmp.Or(other.Currency, line.Currency),
+			cmp.Or(other.Name, line.Name), cmp.Or(other.PriceMinor, line.PriceMinor), cmp.Or(other.Currency, line.Currency), sorted(slices.Concat(other.Moves, line.Moves)),
 		}
 	}
-	return c
+	return c.pruned()
 }
 
 func later(a, b time.Time) time.Time {

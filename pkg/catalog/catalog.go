@@ -8,15 +8,17 @@ import (
 	"defter/pkg/consent"
 	"defter/pkg/customer"
 	"defter/pkg/eventstore"
+	"defter/pkg/identity"
 	"defter/pkg/journey"
 	"defter/pkg/order"
 	"defter/pkg/preference"
+	"defter/pkg/segment"
 	"defter/pkg/source"
 )
 
 // New makes the catalog of all event types.
 func New() *eventstore.Catalog {
 	return eventstore.NewCatalog(
-		customer.Events, consent.Events, preference.Events, activity.Events, cart.Events, order.Events, channel.Events, journey.Events, source.Events,
+		customer.Events, consent.Events, preference.Events, activity.Events, cart.Events, order.Events, channel.Events, identity.Events, journey.Events, segment.Events, source.Events,
 	)
 }

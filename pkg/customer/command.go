@@ -72,13 +72,29 @@ type Identify struct {
 	IPAddress  string
 	UserAgent  string
 	VisitorID  string
+	At         time.Time // when the client said so: of two clients the later counts, whichever arrives first
 }
 
-// LinkVisitor records that an anonymous visitor is this customer.
-type LinkVisitor struct{ VisitorID string }
+// LinkVisitor records that an anonymous visitor is this customer. Unless it is Asked for by somebody who knows, it does not
+// undo an UnlinkVisitor.
+type LinkVisitor struct {
+	VisitorID string
+	At        time.Time
+	Asked     bool
+}
 
-// Alias records another id of the customer.
-type Alias struct{ PreviousID string }
+// UnlinkVisitor undoes a link, for good.
+type UnlinkVisitor struct{ VisitorID, Reason string }
+
+// Alias records another id of the customer; likewise.
+type Alias struct {
+	PreviousID string
+	At         time.Time
+	Asked      bool
+}
+
+// Unalias undoes it.
+type Unalias struct{ PreviousID, Reason string }
 
 // JoinGroup records that the customer belongs to a group.
 type JoinGroup struct {

@@ -2,6 +2,7 @@ package customer
 
 import (
 	"encoding/json"
+	"fmt"
 	"maps"
 	"net/mail"
 	"reflect"
@@ -46,11 +47,31 @@ type State struct {
 	Address       *Address       `json:"address,omitempty"`
 	Attributes    map[string]any `json:"attributes,omitempty"`
 	Verification  *Pending       `json:"verification,omitempty"`
-	Visitors      []string       `json:"visitors,omitempty"`
-	Aliases       []string       `json:"aliases,omitempty"`
+	Visitors      []Link         `json:"visitors,omitempty"`
+	Aliases       []Link         `json:"aliases,omitempty"`
+	Unlinked      []string       `json:"unlinked,omitempty"` // ids that are not to be linked again by themselves
 	Groups        []string       `json:"groups,omitempty"`
 	Previous      Status         `json:"previous,omitempty"` // the status before the deactivation
+	// Stamps are when what is known of each trait was said, in Unix milliseconds.
+	Stamps map[string]int64 `json:"stamps,omitempty"`
 }
+
+// Link is another id of the customer.
+type Link struct {
+	ID string `json:"id"`
+	At int64  `json:"at"` // the earliest time that it was said, Unix milliseconds
+}
+
+// The names of the stamps of traits with a field of their own; those of attributes are their names after "attributes.".
+const (
+	emailTrait     = "email"
+	firstNameTrait = "firstName"
+	lastNameTrait  = "lastName"
+	phoneTrait     = "phone"
+	addressTrait   = "address"
+	bornTrait      = "dateOfBirth"
+	attributeTrait = "attributes."
+)
 
 // Pending is a verification that was asked for.
 type Pending struct {
@@ -64,11 +85,63 @@ func (s State) Exists() bool {
 	return s.Status != StatusNone && s.Status != StatusErased && s.Status != StatusErasing
 }
 
-// Decider holds the rules.
-var Decider = eventstore.Decider[State, Command, any]{Evolve: Evolve, Decide: Decide}
+// Decider holds the rules. Its Evolve knows no times; folds of streams call the function of that name.
+var Decider = eventstore.Decider[State, Command, any]{
+	Evolve: func(s State, event any) State { return Evolve(s, event, time.Time{}) },
+	Decide: Decide,
+}
 
-// Evolve folds one event; events of other packages change nothing here.
-func Evolve(s State, event any) State {
+// Evolve folds one event that happened at a time; events of other packages change nothing here.
+func Evolve(s State, event any, at time.Time) State {
+	next := evolve(s, event, at)
+	if said := traitsOf(event); len(said) > 0 && !at.IsZero() {
+		stamps := maps.Clone(s.Stamps)
+		if stamps == nil {
+			stamps = map[string]int64{}
+		}
+		for _, name := range said {
+			stamps[name] = max(stamps[name], at.UnixMilli())
+		}
+		next.Stamps = stamps
+	}
+	return next
+}
+
+// traitsOf are the traits that an event says something of.
+func traitsOf(event any) (names []string) {
+	add := func(name string, said bool) {
+		if said {
+			names = append(names, name)
+		}
+	}
+	switch e := event.(type) {
+	case Created:
+		add(emailTrait, e.Email != "")
+		add(firstNameTrait, e.FirstName != "")
+		add(lastNameTrait, e.LastName != "")
+		add(phoneTrait, e.Phone != "")
+	case EmailUpdated:
+		add(emailTrait, true)
+	case NameUpdated:
+		add(firstNameTrait, e.NewFirstName != e.OldFirstName)
+		add(lastNameTrait, e.NewLastName != e.OldLastName)
+	case PhoneUpdated:
+		add(phoneTrait, true)
+	case AddressUpdated:
+		add(addressTrait, true)
+	case BirthDateUpdated:
+		add(bornTrait, true)
+	case AttributesUpdated:
+		for name := range e.Attributes {
+			add(attributeTrait+name, true)
+		}
+	case TraitsConfirmed:
+		names = e.Traits
+	}
+	return names
+}
+
+func evolve(s State, event any, at time.Time) State {
 	switch e := event.(type) {
 	case Created:
 		s.Status = StatusActive
@@ -109,9 +182,13 @@ func Evolve(s State, event any) State {
 	case DataDeleted:
 		s = State{Status: StatusErased}
 	case VisitorLinked:
-		s.Visitors = remember(s.Visitors, e.VisitorID, MaxVisitors)
+		s.Visitors, s.Unlinked = linked(s.Visitors, e.VisitorID, e.LinkedAt, at), without(s.Unlinked, e.VisitorID)
+	case VisitorUnlinked:
+		s.Visitors, s.Unlinked = unlinked(s.Visitors, e.VisitorID), remember(s.Unlinked, e.VisitorID, MaxVisitors)
 	case Aliased:
-		s.Aliases = remember(s.Aliases, e.PreviousID, MaxVisitors)
+		s.Aliases, s.Unlinked = linked(s.Aliases, e.PreviousID, e.LinkedAt, at), without(s.Unlinked, e.PreviousID)
+	case Unaliased:
+		s.Aliases, s.Unlinked = unlinked(s.Aliases, e.PreviousID), remember(s.Unlinked, e.PreviousID, MaxVisitors)
 	case GroupJoined:
 		s.Groups = remember(s.Groups, e.GroupID, MaxGroups)
 	}
@@ -192,12 +269,22 @@ func Decide(s State, command Command) ([]any, error) {
 		}
 		return []any{Reactivated{status}}, nil
 	case LinkVisitor:
-		return linkVisitor(s, c.VisitorID), nil
-	case Alias:
-		if slices.Contains(s.Aliases, c.PreviousID) {
+		return linkVisitor(s, c), nil
+	case UnlinkVisitor:
+		if !has(s.Visitors, c.VisitorID) {
 			return nil, nil
 		}
-		return []any{Aliased(c)}, nil
+		return []any{VisitorUnlinked(c)}, checkTexts(text{"reason", c.Reason, 200})
+	case Alias:
+		if !c.Asked && slices.Contains(s.Unlinked, c.PreviousID) || !earlier(s.Aliases, c.PreviousID, c.At) {
+			return nil, nil
+		}
+		return []any{Aliased{c.PreviousID, &c.At}}, nil
+	case Unalias:
+		if !has(s.Aliases, c.PreviousID) {
+			return nil, nil
+		}
+		return []any{Unaliased(c)}, checkTexts(text{"reason", c.Reason, 200})
 	case JoinGroup:
 		if slices.Contains(s.Groups, c.GroupID) && len(c.Traits) == 0 {
 			return nil, nil
@@ -378,15 +465,16 @@ func identify(s State, c Identify) ([]any, error) {
 		}
 		email = ""
 	}
+	email, p, confirmed := overdue(s, email, p, c.At)
 	if s.Status == StatusNone {
 		created := Created{
 			Email: email, FirstName: value(p.FirstName), LastName: value(p.LastName), Phone: value(p.Phone),
 			ExternalID: c.ExternalID, Source: c.Source, IPAddress: c.IPAddress, UserAgent: c.UserAgent,
 		}
-		events, s = append(events, created), Evolve(s, created)
+		events, s = append(events, created), Evolve(s, created, c.At)
 	} else if email != "" && email != s.Email {
 		changed := EmailUpdated{OldEmail: s.Email, NewEmail: email, IPAddress: c.IPAddress, UserAgent: c.UserAgent}
-		events, s = append(events, changed), Evolve(s, changed)
+		events, s = append(events, changed), Evolve(s, changed, c.At)
 	}
 	p.Attributes = fitting(s.Attributes, p.Attributes)
 	more, err := updateProfile(s, p)
@@ -394,7 +482,10 @@ func identify(s State, c Identify) ([]any, error) {
 		return nil, err
 	}
 	events = append(events, more...)
-	return append(events, linkVisitor(s, c.VisitorID)...), nil
+	if len(confirmed) > 0 {
+		events = append(events, TraitsConfirmed{confirmed})
+	}
+	return append(events, linkVisitor(s, LinkVisitor{VisitorID: c.VisitorID, At: c.At})...), nil
 }
 
 // fitting is what of a patch leaves the attributes within their limits: what it removes, and then by name what fits.
@@ -430,11 +521,96 @@ func sizeOf(attributes map[string]any) int {
 	return len(raw)
 }
 
-func linkVisitor(s State, visitor string) []any {
-	if visitor == "" || slices.Contains(s.Visitors, visitor) {
+func linkVisitor(s State, c LinkVisitor) []any {
+	if c.VisitorID == "" || !c.Asked && slices.Contains(s.Unlinked, c.VisitorID) || !earlier(s.Visitors, c.VisitorID, c.At) {
 		return nil
 	}
-	return []any{VisitorLinked{visitor}}
+	return []any{VisitorLinked{c.VisitorID, &c.At}}
+}
+
+// earlier says whether a link is new, or was said to be earlier than is known.
+func earlier(links []Link, id string, at time.Time) bool {
+	i := slices.IndexFunc(links, func(l Link) bool { return l.ID == id })
+	return i < 0 || at.UnixMilli() < links[i].At
+}
+
+func has(links []Link, id string) bool {
+	return slices.ContainsFunc(links, func(l Link) bool { return l.ID == id })
+}
+
+// linked are the links with one more, at most MaxVisitors, the latest.
+func linked(links []Link, id string, said *time.Time, at time.Time) []Link {
+	if said != nil {
+		at = *said
+	}
+	link := Link{id, at.UnixMilli()}
+	if i := slices.IndexFunc(links, func(l Link) bool { return l.ID == id }); i >= 0 {
+		link.At = min(link.At, links[i].At)
+	}
+	links = append(unlinked(links, id), link)
+	return links[max(0, len(links)-MaxVisitors):]
+}
+
+func unlinked(links []Link, id string) []Link {
+	return slices.DeleteFunc(slices.Clone(links), func(l Link) bool { return l.ID == id })
+}
+
+func without(list []string, entry string) []string {
+	if !slices.Contains(list, entry) {
+		return list
+	}
+	return slices.DeleteFunc(slices.Clone(list), func(e string) bool { return e == entry })
+}
+
+// overdue leaves of what a client said what somebody else has not said since, and returns the traits that it only
+// confirms. Of two who said something at the same time, the greater value counts, so that it does not matter which of them
+// arrives first.
+func overdue(s State, email string, p UpdateProfile, at time.Time) (string, UpdateProfile, []string) {
+	if at.IsZero() {
+		return email, p, nil
+	}
+	ms := at.UnixMilli()
+	var confirmed []string
+	counts := func(name string, given, known any) bool {
+		stamp, stamped := s.Stamps[name]
+		same := reflect.DeepEqual(given, known)
+		switch {
+		case stamped && stamp > ms, stamped && stamp == ms && !same && fmt.Sprint(given) < fmt.Sprint(known):
+			return false
+		case same && (!stamped || stamp < ms):
+			confirmed = append(confirmed, name)
+		}
+		return true
+	}
+	field := func(name string, given *string, known string) *string {
+		if given != nil && !counts(name, *given, known) {
+			return nil
+		}
+		return given
+	}
+	if email != "" && !counts(emailTrait, email, s.Email) {
+		email = ""
+	}
+	p.FirstName, p.LastName = field(firstNameTrait, p.FirstName, s.FirstName), field(lastNameTrait, p.LastName, s.LastName)
+	p.Phone, p.DateOfBirth = field(phoneTrait, p.Phone, s.Phone), field(bornTrait, p.DateOfBirth, s.DateOfBirth)
+	if p.Address != nil {
+		var known Address
+		if s.Address != nil {
+			known = *s.Address
+		}
+		if !counts(addressTrait, *p.Address, known) {
+			p.Address = nil
+		}
+	}
+	kept := map[string]any{}
+	for name, value := range p.Attributes {
+		if counts(attributeTrait+name, value, s.Attributes[name]) {
+			kept[name] = value
+		}
+	}
+	p.Attributes = kept
+	slices.Sort(confirmed)
+	return email, p, confirmed
 }
 
 // NormalEmail checks an address and returns it as it is compared: without surrounding spaces, in lower case.

@@ -348,13 +348,13 @@ func TestIdentify(t *testing.T) {
 		Profile: customer.UpdateProfile{FirstName: to("Ada"), LastName: to("Byron"), Attributes: map[string]any{"plan": "gold"}},
 	}
 	stranger.When(t, ask).Then(
-		known, customer.AttributesUpdated{Attributes: map[string]any{"plan": "gold"}}, customer.VisitorLinked{VisitorID: "anonymous-1"},
+		known, customer.AttributesUpdated{Attributes: map[string]any{"plan": "gold"}}, customer.VisitorLinked{VisitorID: "anonymous-1", LinkedAt: &time.Time{}},
 	).Again().Nothing()
 
 	ask.Email = "countess@example.com"
 	stranger.Given(known).When(t, ask).Then(
 		customer.EmailUpdated{OldEmail: "ada@example.com", NewEmail: "countess@example.com", IPAddress: "203.0.113.7", UserAgent: "curl"},
-		customer.AttributesUpdated{Attributes: map[string]any{"plan": "gold"}}, customer.VisitorLinked{VisitorID: "anonymous-1"},
+		customer.AttributesUpdated{Attributes: map[string]any{"plan": "gold"}}, customer.VisitorLinked{VisitorID: "anonymous-1", LinkedAt: &time.Time{}},
 	).Again().Nothing()
 }
 
@@ -397,18 +397,84 @@ func TestIdentifyIsAFact(t *testing.T) {
 }
 
 func TestLinkVisitor(t *testing.T) {
-	verified.When(t, customer.LinkVisitor{VisitorID: "a1"}).Then(customer.VisitorLinked{VisitorID: "a1"}).Again().Nothing()
+	early, late := time.UnixMilli(1000).UTC(), time.UnixMilli(2000).UTC()
+	linked := func(id string, at time.Time) customer.VisitorLinked {
+		return customer.VisitorLinked{VisitorID: id, LinkedAt: &at}
+	}
+	verified.When(t, customer.LinkVisitor{VisitorID: "a1", At: late}).Then(linked("a1", late)).Again().Nothing()
+	known := verified.Given(linked("a1", late))
+	known.When(t, customer.LinkVisitor{VisitorID: "a1", At: early}).Then(linked("a1", early)).Again().Nothing() // since earlier
 	verified.When(t, customer.LinkVisitor{}).Nothing()
 	many := verified
 	for i := range customer.MaxVisitors + 1 {
-		many = many.Given(customer.VisitorLinked{VisitorID: fmt.Sprint(i)})
+		many = many.Given(linked(fmt.Sprint(i), late))
 	}
-	many.When(t, customer.LinkVisitor{VisitorID: "1"}).Nothing()
-	many.When(t, customer.LinkVisitor{VisitorID: "0"}).Then(customer.VisitorLinked{VisitorID: "0"}) // the oldest is forgotten
+	many.When(t, customer.LinkVisitor{VisitorID: "1", At: late}).Nothing()
+	many.When(t, customer.LinkVisitor{VisitorID: "0", At: late}).Then(linked("0", late)) // the oldest is forgotten
+
+	gone := customer.VisitorUnlinked{VisitorID: "a1", Reason: "a library's computer"}
+	known.When(t, customer.UnlinkVisitor{VisitorID: "a1", Reason: "a library's computer"}).Then(gone).Again().Nothing()
+	verified.When(t, customer.UnlinkVisitor{VisitorID: "a1"}).Nothing()
+	apart := known.Given(gone)
+	apart.When(t, customer.LinkVisitor{VisitorID: "a1", At: early}).Nothing() // not by itself
+	apart.When(t, customer.LinkVisitor{VisitorID: "a1", At: early, Asked: true}).Then(linked("a1", early)).Again().Nothing()
+	apart.Given(linked("a1", early), gone, linked("a1", late)).When(t, customer.LinkVisitor{VisitorID: "a1", At: early}).Then(linked("a1", early))
 }
 
 func TestAlias(t *testing.T) {
-	verified.When(t, customer.Alias{PreviousID: "u1"}).Then(customer.Aliased{PreviousID: "u1"}).Again().Nothing()
+	at := time.UnixMilli(1000).UTC()
+	aliased := customer.Aliased{PreviousID: "u1", LinkedAt: &at}
+	verified.When(t, customer.Alias{PreviousID: "u1", At: at}).Then(aliased).Again().Nothing()
+	gone := customer.Unaliased{PreviousID: "u1"}
+	verified.Given(aliased).When(t, customer.Unalias{PreviousID: "u1"}).Then(gone).Again().Nothing()
+	verified.Given(aliased, gone).When(t, customer.Alias{PreviousID: "u1", At: at}).Nothing()
+	verified.Given(aliased, gone).When(t, customer.Alias{PreviousID: "u1", At: at, Asked: true}).Then(aliased)
+}
+
+// TestTheLaterWordCounts: whichever of two clients' messages arrives first, what was said later counts, and of two that
+// were said at the same time always the same one.
+func TestTheLaterWordCounts(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var said []customer.Identify
+		for range rapid.IntRange(1, 6).Draw(t, "messages") {
+			at := time.UnixMilli(rapid.Int64Range(1, 5).Draw(t, "at"))
+			c := customer.Identify{Source: "web", At: at, VisitorID: rapid.SampledFrom([]string{"", "a1", "a2"}).Draw(t, "visitor")}
+			c.Email = rapid.SampledFrom([]string{"", "a@mail.example", "b@mail.example"}).Draw(t, "email")
+			if rapid.Bool().Draw(t, "name") {
+				first := rapid.SampledFrom([]string{"Ada", "Augusta"}).Draw(t, "first")
+				c.Profile.FirstName = &first
+			}
+			if rapid.Bool().Draw(t, "address") {
+				c.Profile.Address = &customer.Address{City: rapid.SampledFrom([]string{"Van", "Bursa"}).Draw(t, "city")}
+			}
+			if rapid.Bool().Draw(t, "attribute") {
+				c.Profile.Attributes = map[string]any{"plan": rapid.SampledFrom([]any{"gold", "silver", 3.0, nil}).Draw(t, "plan")}
+			}
+			said = append(said, c)
+		}
+		fold := func(said []customer.Identify) string {
+			var s customer.State
+			for _, c := range said {
+				events, err := customer.Decide(s, c)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, e := range events {
+					s = customer.Evolve(s, e, c.At)
+				}
+			}
+			slices.SortFunc(s.Visitors, func(a, b customer.Link) int { return strings.Compare(a.ID, b.ID) })
+			state, err := json.Marshal(s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return string(state)
+		}
+		want := fold(said)
+		if got := fold(rapid.Permutation(said).Draw(t, "order")); got != want {
+			t.Fatalf("in another order\n got  %s\n want %s", got, want)
+		}
+	})
 }
 
 // TestJoinGroup: with traits it is recorded each time, since they may have changed.
@@ -430,7 +496,7 @@ func TestB14_FoldIsComplete(t *testing.T) {
 		return customer.State{
 			Status: customer.StatusActive, Email: "ada@example.com", EmailVerified: true, EmailInvalid: true, FirstName: "Ada", LastName: "Byron",
 			Phone: "+44 1", DateOfBirth: "1915-12-10", Address: &customer.Address{City: "London"}, Attributes: map[string]any{"plan": "gold", "seats": 3.0},
-			Verification: &customer.Pending{ID: "v0"}, Visitors: []string{"a0"}, Aliases: []string{"u0"}, Groups: []string{"g0"},
+			Verification: &customer.Pending{ID: "v0"}, Visitors: links("a0"), Aliases: links("u0"), Groups: []string{"g0"},
 		}
 	}
 	paris := &customer.Address{City: "Paris"}
@@ -466,9 +532,12 @@ func TestB14_FoldIsComplete(t *testing.T) {
 		{customer.Reactivated{Status: customer.StatusPending}, func(s *customer.State) { s.Status = customer.StatusPending }},
 		{customer.DeletionRequested{}, func(s *customer.State) { s.Status = customer.StatusErasing }},
 		{customer.DataDeleted{}, func(s *customer.State) { *s = customer.State{Status: customer.StatusErased} }},
-		{customer.VisitorLinked{VisitorID: "a1"}, func(s *customer.State) { s.Visitors = []string{"a0", "a1"} }},
+		{customer.VisitorLinked{VisitorID: "a1"}, func(s *customer.State) { s.Visitors = links("a0", "a1") }},
 		{customer.VisitorLinked{VisitorID: "a0"}, func(*customer.State) {}},
-		{customer.Aliased{PreviousID: "u1"}, func(s *customer.State) { s.Aliases = []string{"u0", "u1"} }},
+		{customer.VisitorUnlinked{VisitorID: "a0"}, func(s *customer.State) { s.Visitors, s.Unlinked = []customer.Link{}, []string{"a0"} }},
+		{customer.Unaliased{PreviousID: "u0"}, func(s *customer.State) { s.Aliases, s.Unlinked = []customer.Link{}, []string{"u0"} }},
+		{customer.TraitsConfirmed{Traits: []string{"email"}}, func(*customer.State) {}}, // its time counts
+		{customer.Aliased{PreviousID: "u1"}, func(s *customer.State) { s.Aliases = links("u0", "u1") }},
 		{customer.GroupJoined{GroupID: "g1"}, func(s *customer.State) { s.Groups = []string{"g0", "g1"} }},
 		{struct{ SomebodyElses string }{"event"}, func(*customer.State) {}},
 	}
@@ -478,7 +547,7 @@ func TestB14_FoldIsComplete(t *testing.T) {
 		folded[catalog.NameOf(c.event)] = true
 		given, want := before(), before()
 		c.change(&want)
-		if got := customer.Evolve(given, c.event); !reflect.DeepEqual(got, want) {
+		if got := customer.Evolve(given, c.event, time.Time{}); !reflect.DeepEqual(got, want) {
 			t.Errorf("%T%+v\n  got:  %+v\n  want: %+v", c.event, c.event, got, want)
 		}
 		if !reflect.DeepEqual(given, before()) {
@@ -490,16 +559,24 @@ func TestB14_FoldIsComplete(t *testing.T) {
 			t.Errorf("%s has no case", name)
 		}
 	}
-	if s := customer.Evolve(customer.State{}, customer.EmailInvalidated{}); !s.EmailInvalid {
+	if s := customer.Evolve(customer.State{}, customer.EmailInvalidated{}, time.Time{}); !s.EmailInvalid {
 		t.Error("an invalidated address is not known to be")
 	}
 	waiting := customer.State{Status: customer.StatusDeactivated, Previous: customer.StatusPending}
-	if s := customer.Evolve(waiting, customer.EmailVerified{}); !s.EmailVerified || s.Status != customer.StatusDeactivated || s.Previous != customer.StatusActive {
+	if s := customer.Evolve(waiting, customer.EmailVerified{}, time.Time{}); !s.EmailVerified || s.Status != customer.StatusDeactivated || s.Previous != customer.StatusActive {
 		t.Errorf("verified while deactivated: %+v", s)
 	}
-	if s := customer.Evolve(waiting, customer.Reactivated{Status: customer.StatusPending}); s.Previous != customer.StatusNone {
+	if s := customer.Evolve(waiting, customer.Reactivated{Status: customer.StatusPending}, time.Time{}); s.Previous != customer.StatusNone {
 		t.Errorf("reactivated: %+v", s)
 	}
+}
+
+func links(ids ...string) []customer.Link {
+	var known []customer.Link
+	for _, id := range ids {
+		known = append(known, customer.Link{ID: id, At: time.Time{}.UnixMilli()})
+	}
+	return known
 }
 
 // TestStatesAreNotShared: two that go on from the same state do not see each other's events.
@@ -511,8 +588,8 @@ func TestStatesAreNotShared(t *testing.T) {
 		func(id string) any { return customer.AttributesUpdated{Attributes: map[string]any{id: true}} },
 	} {
 		begin := customer.Decider.Fold(link("1"), link("2"), link("3"))
-		a := customer.Evolve(begin, link("a"))
-		customer.Evolve(begin, link("b"))
+		a := customer.Evolve(begin, link("a"), time.Time{})
+		customer.Evolve(begin, link("b"), time.Time{})
 		if want := customer.Decider.Fold(link("1"), link("2"), link("3"), link("a")); !reflect.DeepEqual(a, want) {
 			t.Errorf("got %+v, want %+v", a, want)
 		}
@@ -632,7 +709,7 @@ func TestAnyCommands(t *testing.T) {
 			}
 			for _, e := range decided {
 				checkSchema(t, catalog, e)
-				state = customer.Evolve(state, e)
+				state = customer.Evolve(state, e, time.Time{})
 			}
 			if _, registering := command.(customer.Register); registering {
 				continue // there is a customer now

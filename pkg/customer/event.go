@@ -116,14 +116,33 @@ type DataDeleted struct {
 	CertificateID string    `json:"certificateId" pii:"-" jsonschema:"maxLength=64"`
 }
 
-// VisitorLinked: an anonymous visitor is this customer.
+// TraitsConfirmed: a client said again what is known of these traits, which by now counts more than what others said before.
+type TraitsConfirmed struct {
+	Traits []string `json:"traits" pii:"traits" jsonschema:"maxItems=210"`
+}
+
+// VisitorLinked: an anonymous visitor is this customer. LinkedAt is the earliest time that anybody said so.
 type VisitorLinked struct {
+	VisitorID string     `json:"visitorId" pii:"-" jsonschema:"maxLength=128"`
+	LinkedAt  *time.Time `json:"linkedAt,omitempty" pii:"-"`
+}
+
+// VisitorUnlinked: the visitor is somebody else after all.
+type VisitorUnlinked struct {
 	VisitorID string `json:"visitorId" pii:"-" jsonschema:"maxLength=128"`
+	Reason    string `json:"reason,omitempty" pii:"text" jsonschema:"maxLength=200"`
 }
 
 // Aliased: another id of the client's is this customer too.
 type Aliased struct {
+	PreviousID string     `json:"previousId" pii:"-" jsonschema:"maxLength=128"`
+	LinkedAt   *time.Time `json:"linkedAt,omitempty" pii:"-"`
+}
+
+// Unaliased: the other id is somebody else's after all.
+type Unaliased struct {
 	PreviousID string `json:"previousId" pii:"-" jsonschema:"maxLength=128"`
+	Reason     string `json:"reason,omitempty" pii:"text" jsonschema:"maxLength=200"`
 }
 
 // GroupJoined: the customer belongs to a group, such as a company.
@@ -131,6 +150,9 @@ type GroupJoined struct {
 	GroupID string         `json:"groupId" pii:"-" jsonschema:"maxLength=128"`
 	Traits  map[string]any `json:"traits,omitempty" pii:"traits"`
 }
+
+// more is the upcaster of a version that only has further, optional fields.
+func more(data map[string]any) map[string]any { return data }
 
 // Events are the event types of this package.
 var Events = []eventstore.Declaration{
@@ -148,7 +170,10 @@ var Events = []eventstore.Declaration{
 	eventstore.Declare[Reactivated]("CustomerReactivated"),
 	eventstore.Declare[DeletionRequested]("CustomerDataDeletionRequested"),
 	eventstore.Declare[DataDeleted]("CustomerDataDeleted"),
-	eventstore.Declare[VisitorLinked]("VisitorLinked"),
-	eventstore.Declare[Aliased]("CustomerAliased"),
+	eventstore.Declare[TraitsConfirmed]("CustomerTraitsConfirmed"),
+	eventstore.Declare[VisitorLinked]("VisitorLinked", more),
+	eventstore.Declare[VisitorUnlinked]("VisitorUnlinked"),
+	eventstore.Declare[Aliased]("CustomerAliased", more),
+	eventstore.Declare[Unaliased]("CustomerUnaliased"),
 	eventstore.Declare[GroupJoined]("GroupJoined"),
 }

@@ -27,7 +27,7 @@ func (w world) costOf(t *testing.T, c eventstore.Command) meter.Cost {
 
 func deposit(stream string, events int, memo string, folds ...eventstore.AnyFold) eventstore.Command {
 	return eventstore.Command{
-		Stream: stream, Folds: folds, Meta: eventstore.Meta{CausationID: newID(), Actor: "source:ios-app", Source: "sdk"},
+		Stream: stream, Folds: folds, Meta: eventstore.Meta{CausationID: newID(), Actor: "source:ios-app", Source: "browser"},
 		Decide: func(*eventstore.Head) (eventstore.Decision, error) {
 			d := eventstore.Decision{}
 			for i := range events {

@@ -31,7 +31,7 @@ type Commit struct {
 	CorrelationID string    // "" stands for ID
 	CausationID   string    // the event or request that caused it, "" for none
 	Actor         string    // who asked: "api:<key id>", "source:<key id>", "system:<function>"
-	Source        string    // the channel it came through: "api", "sdk", "system" …
+	Source        string    // the channel it came through: "api", "browser", "server", "system" …
 	Events        []Record
 	Sealed        []byte // the personal fields of all events, sealed under the stream's data key; nil for none
 }

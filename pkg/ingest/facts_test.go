@@ -229,6 +229,7 @@ func TestIdentify(t *testing.T) {
 			"address":{"street":"1 St James's Square","city":"London","state":"","zip":"SW1Y","country":"GB"}},
 		"context":{"ip":"203.0.113.7","userAgent":"curl","traits":{"plan":"free","vip":true}}}`)
 	want := customer.Identify{
+		At:    time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC),
 		Email: "ada@example.com", Source: "web", ExternalID: "external", VisitorID: "visitor", IPAddress: "203.0.113.7", UserAgent: "curl",
 		Profile: customer.UpdateProfile{
 			FirstName: to("Ada"), LastName: to("Byron"), Phone: to("+44 1"), DateOfBirth: to("1990-05-17"), Today: "2026-03-01",

@@ -8,9 +8,11 @@ import (
 	"defter/pkg/consent"
 	"defter/pkg/customer"
 	"defter/pkg/eventstore"
+	"defter/pkg/identity"
 	"defter/pkg/journey"
 	"defter/pkg/order"
 	"defter/pkg/preference"
+	"defter/pkg/segment"
 )
 
 // State is the state of every domain.
@@ -21,6 +23,8 @@ type State struct {
 	Journey    journey.State    `json:"journey"`
 	Message    channel.State    `json:"message"`
 	Order      order.State      `json:"order,omitzero"`
+	Identity   identity.State   `json:"identity,omitzero"`
+	Segment    segment.State    `json:"segment,omitempty"`
 	Cart       cart.State       `json:"cart,omitzero"`
 }
 
@@ -30,13 +34,15 @@ var Fold = &eventstore.Fold[State]{Name: "record", Version: 2, Evolve: Evolve}
 // Evolve folds one event into the domain it belongs to.
 func Evolve(s State, e eventstore.Event) State {
 	if _, erased := e.Data.(customer.DataDeleted); erased {
-		return State{Customer: customer.Evolve(s.Customer, e.Data)}
+		return State{Customer: customer.Evolve(s.Customer, e.Data, e.OccurredAt)}
 	}
-	s.Customer = customer.Evolve(s.Customer, e.Data)
+	s.Customer = customer.Evolve(s.Customer, e.Data, e.OccurredAt)
+	s.Identity = identity.Evolve(s.Identity, e.Data)
 	s.Consent = consent.Evolve(s.Consent, e.Data, e.OccurredAt)
 	s.Preference = preference.Evolve(s.Preference, e.Data, preference.Stamp{At: e.OccurredAt, EventID: e.ID})
 	s.Journey = journey.Evolve(s.Journey, e.Data)
 	s.Order = order.Evolve(s.Order, e.Data, e.OccurredAt, e.Version)
+	s.Segment = segment.Evolve(s.Segment, e.Data)
 	s.Cart = cart.Evolve(s.Cart, e.Data, e.OccurredAt, e.RecordedAt)
 	s.Message = channel.Evolve(s.Message, e.Data, e.RecordedAt)
 	return s

@@ -214,6 +214,9 @@ var Functions = []Function{
 		Access:         []Access{appendEvents, {Views, []string{"dynamodb:PutItem"}}, makeKeys, wrap},
 		TimeoutSeconds: 29, MemoryMB: 512,
 	},
+	api("link-identity", "Say that a visitor, or another id, is this customer.", "POST", "/v1/customers/{id}/identities", command),
+	api("unlink-identity", "Undo a merge: a visitor or another id is somebody else after all.", "DELETE", "/v1/customers/{id}/identities/{kind}/{identity}", command),
+	api("list-identities", "List a customer's visitors and other ids.", "GET", "/v1/customers/{id}/identities", query),
 	api("place-order", "Place an order, and pay it at once if wanted.", "POST", "/v1/orders", command),
 	api("get-order", "Show an order: its state, its money and its timeline.", "GET", "/v1/orders/{id}", query),
 	api("list-orders", "List a customer's orders, the latest first.", "GET", "/v1/customers/{id}/orders", query),
@@ -263,6 +266,12 @@ var Functions = []Function{
 		Name: "project-audit", Summary: "Project the audit trail.",
 		Bus:            &BusTrigger{Types: AuditedEvents},
 		Access:         project,
+		TimeoutSeconds: 30, MemoryMB: 256, Retries: 5,
+	},
+	{
+		Name: "join-identities", Summary: "Tell the history of a visitor or another id whose it is.",
+		Bus:            &BusTrigger{Types: []string{"VisitorLinked", "VisitorUnlinked", "CustomerAliased", "CustomerUnaliased"}},
+		Access:         []Access{appendEvents, makeKeys, wrap},
 		TimeoutSeconds: 30, MemoryMB: 256, Retries: 5,
 	},
 	{

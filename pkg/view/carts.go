@@ -29,7 +29,7 @@ func cartsOf(s cart.State) []CartShown {
 	var shown []CartShown
 	for id, c := range s.Carts {
 		items, value := c.Items()
-		if c.Ended != nil || len(items) == 0 && c.Checkout == nil {
+		if len(items) == 0 && c.Checkout == nil {
 			continue
 		}
 		line := CartShown{CartID: id, Status: "open", ValueMinor: value, Currency: c.Currency, CheckoutStarted: c.Checkout != nil, LastActivityAt: c.Active, AbandonedAt: c.Abandoned}

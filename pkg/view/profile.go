@@ -2,21 +2,33 @@ package view
 
 import (
 	"context"
+	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
 
 	"defter/pkg/activity"
 	"defter/pkg/cart"
+	"defter/pkg/channel"
 	"defter/pkg/customer"
 	"defter/pkg/eventstore"
+	"defter/pkg/identity"
 	"defter/pkg/order"
+	"defter/pkg/segment"
 )
 
 // Money is an amount in minor units of its currency.
 type Money struct {
 	Currency    string `json:"currency" description:"ISO 4217 code"`
 	AmountMinor int64  `json:"amountMinor" description:"in minor units, such as cents"`
+}
+
+// Average is what an order comes to.
+type Average struct {
+	Currency    string `json:"currency" description:"ISO 4217 code"`
+	AmountMinor int64  `json:"amountMinor" description:"the lifetime value over Payments, rounded half away from zero"`
+	Payments    int64  `json:"payments" description:"that succeeded"`
 }
 
 // Facts are what is known of a customer that does not identify a person.
@@ -27,14 +39,20 @@ type Facts struct {
 	EmailInvalid  bool            `json:"emailInvalid,omitempty"`
 	Orders        int64           `json:"orders" description:"orders placed and not cancelled"`
 	LifetimeValue []Money         `json:"lifetimeValue" description:"paid minus refunded, by currency"`
+	AverageOrder  []Average       `json:"averageOrder,omitempty" description:"the lifetime value over the payments, by currency"`
 	FirstOrderAt  *time.Time      `json:"firstOrderAt,omitempty"`
 	LastOrderAt   *time.Time      `json:"lastOrderAt,omitempty"`
 	FirstSeenAt   *time.Time      `json:"firstSeenAt,omitempty" description:"of the earliest event of the customer's own doing"`
 	LastSeenAt    *time.Time      `json:"lastSeenAt,omitempty"`
-	Visitors      []string        `json:"visitors,omitempty" description:"anonymous visitors known to be this customer"`
-	Groups        []string        `json:"groups,omitempty"`
-	CreatedAt     *time.Time      `json:"createdAt,omitempty"`
-	UpdatedAt     time.Time       `json:"updatedAt" description:"when the last event was recorded"`
+	// LastSeen is by channel.
+	LastSeen   map[string]time.Time `json:"lastSeen,omitempty" description:"by channel: browser, mobile, server, webhook, api, and email for what became of messages"`
+	Visitors   []string             `json:"visitors,omitempty" description:"anonymous visitors known to be this customer"`
+	Aliases    []string             `json:"aliases,omitempty" description:"former ids of this customer"`
+	Groups     []string             `json:"groups,omitempty"`
+	Segments   segment.State        `json:"segments,omitempty"`
+	MergedInto string               `json:"mergedInto,omitempty" description:"the customer whom this one turned out to be"`
+	CreatedAt  *time.Time           `json:"createdAt,omitempty" description:"when the customer was first heard of"`
+	UpdatedAt  time.Time            `json:"updatedAt" description:"when the last event was recorded"`
 }
 
 // Personal is what erasing takes away.
@@ -52,8 +70,10 @@ type Personal struct {
 // Profile is the state of the profile view. It is kept for visitors too, as the checkpoint of their timeline.
 type Profile struct {
 	Facts
-	Carts    cart.State `json:"carts,omitzero"`
-	Personal Personal   `json:"-"`
+	Carts    cart.State       `json:"carts,omitzero"`
+	Identity identity.State   `json:"identity,omitzero"`
+	Stamps   map[string]int64 `json:"stamps,omitempty"` // of a visitor's traits: when each was said, Unix milliseconds
+	Personal Personal         `json:"-"`
 }
 
 // Customer is a profile as shown.
@@ -92,9 +112,12 @@ func evolveProfile(p Profile, e eventstore.Event) Profile {
 	p.UpdatedAt = e.RecordedAt
 	p.Carts = cart.Evolve(p.Carts, e.Data, e.OccurredAt, e.RecordedAt)
 	at := e.OccurredAt
+	if e.Message != "" { // of messages that arrive in any order, the earliest counts
+		p.CreatedAt = earlier(p.CreatedAt, at)
+	}
 	switch d := e.Data.(type) {
 	case customer.Created:
-		p.CreatedAt = &at
+		p.CreatedAt = earlier(p.CreatedAt, at)
 		p.Status = customer.StatusActive
 		if d.Unconfirmed {
 			p.Status = customer.StatusPending
@@ -131,29 +154,114 @@ func evolveProfile(p Profile, e eventstore.Event) Profile {
 		return Profile{Facts: Facts{CustomerID: id, Status: customer.StatusErased, LifetimeValue: []Money{}, UpdatedAt: e.RecordedAt}}
 	case customer.VisitorLinked:
 		p.Visitors = appended(p.Visitors, d.VisitorID, customer.MaxVisitors)
+	case customer.VisitorUnlinked:
+		p.Visitors = without(p.Visitors, d.VisitorID)
+	case customer.Aliased:
+		p.Aliases = appended(p.Aliases, d.PreviousID, customer.MaxVisitors)
+	case customer.Unaliased:
+		p.Aliases = without(p.Aliases, d.PreviousID)
+	case identity.Claimed, identity.Released:
+		p.Identity = identity.Evolve(p.Identity, d)
+		p.MergedInto = p.Identity.Owner()
+	case segment.Added, segment.Removed:
+		p.Segments = segment.Evolve(p.Segments, d)
+	case activity.Identified:
+		p.Personal.Attributes, p.Stamps = told(p.Personal.Attributes, p.Stamps, d.Traits, at)
+		return seen(p, e)
+	case channel.Opened, channel.Clicked:
+		return seenOn(p, "email", at)
 	case customer.GroupJoined:
 		p.Groups = appended(p.Groups, d.GroupID, customer.MaxGroups)
 	case order.Placed:
 		p.Orders++
 		p.FirstOrderAt, p.LastOrderAt = earlier(p.FirstOrderAt, at), later(p.LastOrderAt, at)
-		return seen(p, at)
+		return seen(p, e)
 	case order.PaymentSucceeded:
 		p.LifetimeValue = added(p.LifetimeValue, d.Currency, d.AmountMinor)
+		p.AverageOrder = averages(p.LifetimeValue, paid(p.AverageOrder, d.Currency, 1))
 	case order.RefundCompleted:
 		p.LifetimeValue = added(p.LifetimeValue, d.Currency, -d.AmountMinor)
+		p.AverageOrder = averages(p.LifetimeValue, p.AverageOrder)
 	case order.Cancelled:
 		p.Orders--
 	case activity.PageViewed, activity.ScreenViewed, activity.ProductViewed, activity.SearchPerformed, activity.ItemAddedToCart,
 		activity.ItemRemovedFromCart, activity.CartViewed, activity.CheckoutStarted, activity.CheckoutStepCompleted, activity.EventTracked,
 		cart.Created, activity.ProductCompared, activity.ReviewRead, activity.VideoWatched, activity.ExperimentExposed, activity.SignedUp, activity.LoggedIn:
-		return seen(p, at)
+		return seen(p, e)
 	}
 	return p
 }
 
-func seen(p Profile, at time.Time) Profile {
+func seen(p Profile, e eventstore.Event) Profile { return seenOn(p, e.Source, e.OccurredAt) }
+
+func seenOn(p Profile, on string, at time.Time) Profile {
 	p.FirstSeenAt, p.LastSeenAt = earlier(p.FirstSeenAt, at), later(p.LastSeenAt, at)
+	if at.After(p.LastSeen[on]) && on != "" && on != "system" {
+		p.LastSeen = maps.Clone(p.LastSeen)
+		if p.LastSeen == nil {
+			p.LastSeen = map[string]time.Time{}
+		}
+		p.LastSeen[on] = at
+	}
 	return p
+}
+
+// told are attributes and their stamps after more was said of them: of each, what was said last, and of what was said at the
+// same time the greater.
+func told(attributes map[string]any, stamps map[string]int64, said map[string]any, at time.Time) (map[string]any, map[string]int64) {
+	if len(said) == 0 {
+		return attributes, stamps
+	}
+	attributes, stamps = maps.Clone(attributes), maps.Clone(stamps)
+	if attributes == nil {
+		attributes = map[string]any{}
+	}
+	if stamps == nil {
+		stamps = map[string]int64{}
+	}
+	ms := at.UnixMilli()
+	for _, name := range slices.Sorted(maps.Keys(said)) {
+		stamp, known := stamps[name]
+		if known && (stamp > ms || stamp == ms && fmt.Sprint(attributes[name]) >= fmt.Sprint(said[name])) || !known && len(stamps) >= customer.MaxAttributes {
+			continue
+		}
+		stamps[name] = ms
+		if attributes[name] = said[name]; said[name] == nil {
+			delete(attributes, name)
+		}
+	}
+	return attributes, stamps
+}
+
+func paid(counts []Average, currency string, more int64) []Average {
+	counts = slices.Clone(counts)
+	at, found := slices.BinarySearchFunc(counts, currency, func(a Average, c string) int { return strings.Compare(a.Currency, c) })
+	if !found {
+		counts = slices.Insert(counts, at, Average{Currency: currency})
+	}
+	counts[at].Payments += more
+	return counts
+}
+
+// averages are the lifetime values over the payments.
+func averages(values []Money, counts []Average) []Average {
+	counts = slices.Clone(counts)
+	for i, a := range counts {
+		for _, m := range values {
+			if m.Currency == a.Currency && a.Payments > 0 {
+				half := a.Payments / 2
+				if m.AmountMinor < 0 {
+					half = -half
+				}
+				counts[i].AmountMinor = (m.AmountMinor + half) / a.Payments
+			}
+		}
+	}
+	return counts
+}
+
+func without(list []string, entry string) []string {
+	return slices.DeleteFunc(slices.Clone(list), func(e string) bool { return e == entry })
 }
 
 func earlier(old *time.Time, at time.Time) *time.Time {
@@ -219,5 +327,13 @@ func (v *Views) show(ctx context.Context, stream string, p Profile, version int6
 		}
 		p, version = evolveProfile(p, e), e.Version
 	}
+	if version > 0 && strings.HasPrefix(stream, customerPrefix) {
+		others, err := v.owned(ctx, stream, p)
+		if err != nil {
+			return Customer{}, false, err
+		}
+		p = join(p, others)
+	}
+	p.Visitors, p.Aliases, p.Groups = slices.Sorted(slices.Values(p.Visitors)), slices.Sorted(slices.Values(p.Aliases)), slices.Sorted(slices.Values(p.Groups))
 	return Customer{Version: version, Facts: p.Facts, Personal: p.Personal, Carts: cartsOf(p.Carts)}, version > 0, nil
 }

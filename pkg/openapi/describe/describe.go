@@ -104,6 +104,14 @@ var operations = map[string]operation{
 		Purpose string `query:"purpose" required:"true" enum:"marketing,analytics,essential"`
 		Channel string `query:"channel" required:"true" enum:"email,sms,push"`
 	}{}, paged{}}, app.ConsentedList{}},
+	"GET /v1/customers/{id}/identities":  {200, []any{customerPath{}}, app.IdentityList{}},
+	"POST /v1/customers/{id}/identities": {201, []any{customerPath{}, idempotent{}, app.IdentityRequest{}}, app.IdentityList{}},
+	"DELETE /v1/customers/{id}/identities/{kind}/{identity}": {200, []any{struct {
+		customerPath
+		Kind     string `path:"kind" enum:"anonymous,user"`
+		Identity string `path:"identity"`
+		Reason   string `query:"reason" maxLength:"200"`
+	}{}}, app.IdentityList{}},
 	"POST /v1/orders":                   {201, []any{idempotent{}, app.OrderRequest{}}, app.OrderShown{}},
 	"GET /v1/orders/{id}":               {200, []any{orderPath{}}, app.OrderShown{}},
 	"GET /v1/customers/{id}/orders":     {200, []any{customerPath{}}, app.OrderList{}},

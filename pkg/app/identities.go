@@ -1,0 +1,271 @@
+package app
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"defter/pkg/customer"
+	"defter/pkg/eventstore"
+	"defter/pkg/fault"
+	"defter/pkg/identity"
+	"defter/pkg/ingest"
+	"defter/pkg/lambdaio"
+	"defter/pkg/record"
+	"defter/pkg/view"
+)
+
+// IdentityRequest is the body of POST /v1/customers/{id}/identities: one of the two.
+type IdentityRequest struct {
+	AnonymousID string `json:"anonymousId,omitempty" maxLength:"256" description:"of a visitor who is this customer"`
+	UserID      string `json:"userId,omitempty" maxLength:"256" description:"another id of this customer"`
+}
+
+// IdentityShown is another id of a customer.
+type IdentityShown struct {
+	ID       string    `json:"id" description:"as the stream knows it"`
+	Kind     string    `json:"kind" enum:"anonymous,user"`
+	LinkedAt time.Time `json:"linkedAt" description:"the earliest time that anybody said so"`
+	Owned    bool      `json:"owned" description:"its history is joined to this customer's; false if somebody else was linked with it earlier, or the link is not yet worked off"`
+}
+
+// IdentityList is all ids of a customer.
+type IdentityList struct {
+	Identities []IdentityShown `json:"identities"`
+}
+
+// JoinIdentities tells the streams of a visitor or a former id whose they are, and whose not after all.
+func (a *App) JoinIdentities(ctx context.Context, e eventstore.Event) error {
+	id, ok := view.CustomerID(e.Stream)
+	if !ok {
+		return nil
+	}
+	since := func(said *time.Time) identity.Claimed {
+		if said == nil {
+			said = &e.OccurredAt
+		}
+		return identity.Claimed{CustomerID: id, Since: *said}
+	}
+	var facts view.Facts
+	var command any
+	switch d := e.Data.(type) {
+	case customer.VisitorLinked:
+		facts.Visitors, command = []string{d.VisitorID}, since(d.LinkedAt)
+	case customer.VisitorUnlinked:
+		facts.Visitors, command = []string{d.VisitorID}, identity.Released{CustomerID: id}
+	case customer.Aliased:
+		facts.Aliases, command = []string{d.PreviousID}, since(d.LinkedAt)
+	case customer.Unaliased:
+		facts.Aliases, command = []string{d.PreviousID}, identity.Released{CustomerID: id}
+	default:
+		return nil
+	}
+	for _, stream := range view.Linked(facts) {
+		if stream == e.Stream {
+			continue
+		}
+		_, _, err := a.Log.Handle(ctx, eventstore.Command{
+			Stream: stream, Folds: []eventstore.AnyFold{record.Fold}, Attempts: 10, Meta: reaction("join-identities", e),
+			Decide: func(h *eventstore.Head) (eventstore.Decision, error) {
+				s := record.Fold.Of(h)
+				if erased(s) {
+					return eventstore.Decision{}, nil
+				}
+				events, err := identity.Decide(s.Identity, command)
+				return eventstore.Decision{Events: eventstore.Happened(events...)}, err
+			},
+		})
+		if err != nil && fault.SlugOf(err) != "customer-erased" {
+			return err
+		}
+	}
+	return nil
+}
+
+// linkIdentity answers POST /v1/customers/{id}/identities.
+func (a *App) linkIdentity(ctx context.Context, c *Call) (lambdaio.Response, error) {
+	var in IdentityRequest
+	if err := decode(c, &in); err != nil {
+		return lambdaio.Response{}, err
+	}
+	raw := cmp.Or(in.AnonymousID, in.UserID)
+	if (in.AnonymousID == "") == (in.UserID == "") || len(raw) > ingest.MaxID || identity.Blocked(raw) {
+		return lambdaio.Response{}, fault.New(fault.Invalid, "invalid-id", "give either anonymousId or userId, of at most %d bytes, and no placeholder such as null", ingest.MaxID)
+	}
+	other, _, err := a.resolve(ctx, raw)
+	if err != nil {
+		return lambdaio.Response{}, err
+	}
+	return a.identities(ctx, c, 201, func(id string, at time.Time) (customer.Command, error) {
+		if in.AnonymousID != "" {
+			return customer.LinkVisitor{VisitorID: other, At: at, Asked: true}, nil
+		}
+		if other == id {
+			return nil, fault.New(fault.Rejected, "same-customer", "a customer cannot be merged with itself")
+		}
+		return customer.Alias{PreviousID: other, At: at, Asked: true}, nil
+	})
+}
+
+// unlinkIdentity answers DELETE /v1/customers/{id}/identities/{kind}/{identity}: what was merged wrongly is apart again, and is not
+// linked again by itself.
+func (a *App) unlinkIdentity(ctx context.Context, c *Call) (lambdaio.Response, error) {
+	raw, kind, reason := c.Params["identity"], c.Params["kind"], c.Query.Get("reason")
+	if raw == "" || len(raw) > ingest.MaxID || kind != "anonymous" && kind != "user" {
+		return lambdaio.Response{}, fault.New(fault.Invalid, "invalid-id", "the path ends in anonymous/<id> or user/<id>")
+	}
+	if ingest.CleanText([]byte(reason)) != nil {
+		return lambdaio.Response{}, fault.New(fault.Invalid, "invalid-text", "reason must be text")
+	}
+	other, _, err := a.resolve(ctx, raw)
+	if err != nil {
+		return lambdaio.Response{}, err
+	}
+	return a.identities(ctx, c, 200, func(string, time.Time) (customer.Command, error) {
+		if kind == "user" {
+			return customer.Unalias{PreviousID: other, Reason: reason}, nil
+		}
+		return customer.UnlinkVisitor{VisitorID: other, Reason: reason}, nil
+	})
+}
+
+func (a *App) identities(ctx context.Context, c *Call, status int, command func(id string, at time.Time) (customer.Command, error)) (lambdaio.Response, error) {
+	id, err := a.customerID(ctx, c)
+	if err != nil {
+		return lambdaio.Response{}, err
+	}
+	s, _, err := a.command(ctx, c, view.CustomerStream(id), status, func(s record.State, at time.Time) ([]any, []eventstore.Claim, error) {
+		if err := existing(s); err != nil {
+			return nil, nil, err
+		}
+		ask, err := command(id, at)
+		if err != nil {
+			return nil, nil, err
+		}
+		events, err := customer.Decide(s.Customer, ask)
+		return events, nil, err
+	})
+	if err != nil {
+		return lambdaio.Response{}, err
+	}
+	return a.identityAnswer(ctx, id, s, status)
+}
+
+// listIdentities answers GET /v1/customers/{id}/identities.
+func (a *App) listIdentities(ctx context.Context, c *Call) (lambdaio.Response, error) {
+	id, err := a.customerID(ctx, c)
+	if err != nil {
+		return lambdaio.Response{}, err
+	}
+	head, err := a.Log.Load(ctx, view.CustomerStream(id), record.Fold)
+	if err != nil {
+		return lambdaio.Response{}, err
+	}
+	s := record.Fold.Of(head)
+	if err := existing(s); err != nil {
+		return lambdaio.Response{}, err
+	}
+	return a.identityAnswer(ctx, id, s, 200)
+}
+
+func (a *App) repeatIdentities(ctx context.Context, _ *Call, stream string, _ int64, status int) (lambdaio.Response, error) {
+	head, err := a.Log.Load(ctx, stream, record.Fold)
+	if err != nil {
+		return lambdaio.Response{}, err
+	}
+	id, _ := view.CustomerID(stream)
+	return a.identityAnswer(ctx, id, record.Fold.Of(head), status)
+}
+
+func (a *App) identityAnswer(ctx context.Context, id string, s record.State, status int) (lambdaio.Response, error) {
+	list := IdentityList{Identities: []IdentityShown{}}
+	for _, kind := range []struct {
+		name  string
+		links []customer.Link
+	}{{"anonymous", s.Customer.Visitors}, {"user", s.Customer.Aliases}} {
+		for _, link := range kind.links {
+			facts := view.Facts{Visitors: []string{link.ID}}
+			if kind.name == "user" {
+				facts = view.Facts{Aliases: []string{link.ID}}
+			}
+			shown := IdentityShown{ID: link.ID, Kind: kind.name, LinkedAt: time.UnixMilli(link.At).UTC()}
+			for _, stream := range view.Linked(facts) {
+				p, _, err := view.Profiles.Load(ctx, a.Views, stream)
+				if err != nil {
+					return lambdaio.Response{}, err
+				}
+				shown.Owned = shown.Owned || p.Identity.Owner() == id
+			}
+			list.Identities = append(list.Identities, shown)
+		}
+	}
+	slices.SortFunc(list.Identities, func(x, y IdentityShown) int {
+		return cmp.Or(x.LinkedAt.Compare(y.LinkedAt), strings.Compare(x.ID, y.ID))
+	})
+	return lambdaio.Response{Status: status, Body: list}, nil
+}
+
+// person loads the records of everything that is one person's: the stream's owner's, and of what that owns. It returns the
+// owner's stream and the records, the owner's first.
+func (a *App) person(ctx context.Context, stream string) (string, []record.State, error) {
+	load := func(stream string) (record.State, error) {
+		head, err := a.Log.Load(ctx, stream, record.Fold)
+		if err != nil {
+			return record.State{}, err
+		}
+		return record.Fold.Of(head), nil
+	}
+	s, err := load(stream)
+	if err != nil {
+		return "", nil, err
+	}
+	visited := map[string]bool{stream: true}
+	for range identity.MaxDepth {
+		owner := view.CustomerStream(s.Identity.Owner())
+		if s.Identity.Owner() == "" || visited[owner] {
+			break
+		}
+		visited[owner], stream = true, owner
+		if s, err = load(stream); err != nil {
+			return "", nil, err
+		}
+	}
+	all := []record.State{s}
+	visited = map[string]bool{stream: true}
+	owners := map[string]record.State{stream: s}
+	for depth := 0; depth < identity.MaxDepth && len(owners) > 0; depth++ {
+		next := map[string]record.State{}
+		for ownerStream, owner := range owners {
+			id, _ := view.CustomerID(ownerStream)
+			for _, linked := range view.Linked(view.Facts{Visitors: linkedIDs(owner.Customer.Visitors), Aliases: linkedIDs(owner.Customer.Aliases)}) {
+				if visited[linked] || len(visited) > identity.MaxOwned {
+					continue
+				}
+				visited[linked] = true
+				other, err := load(linked)
+				if err != nil {
+					return "", nil, err
+				}
+				if other.Identity.Owner() != id {
+					continue
+				}
+				all = append(all, other)
+				if _, isCustomer := view.CustomerID(linked); isCustomer {
+					next[linked] = other
+				}
+			}
+		}
+		owners = next
+	}
+	return stream, all, nil
+}
+
+func linkedIDs(links []customer.Link) []string {
+	var list []string
+	for _, l := range links {
+		list = append(list, l.ID)
+	}
+	return list
+}

@@ -1,0 +1,129 @@
+package view
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"defter/pkg/cart"
+	"defter/pkg/identity"
+)
+
+// owned returns the profiles of the streams that turned out to be the customer's: visitors, former ids, and theirs in turn. A
+// stream that somebody else claimed earlier is not among them. They are as the projections have them.
+func (v *Views) owned(ctx context.Context, stream string, p Profile) ([]Profile, error) {
+	var all []Profile
+	seen := map[string]bool{stream: true}
+	owners := map[string]Profile{stream: p}
+	for depth := 0; depth < identity.MaxDepth && len(owners) > 0; depth++ {
+		var keys [][2]string
+		of := map[string]string{} // the customer who would own each
+		for _, owner := range slices.Sorted(maps.Keys(owners)) {
+			for _, s := range Linked(owners[owner].Facts) {
+				if !seen[s] && len(seen) <= identity.MaxOwned {
+					seen[s] = true
+					of[s], _ = CustomerID(owner)
+					keys = append(keys, [2]string{s, Profiles.Name})
+				}
+			}
+		}
+		if len(keys) == 0 {
+			break
+		}
+		rows, err := v.Table.GetMany(ctx, keys)
+		if err != nil {
+			return nil, err
+		}
+		owners = map[string]Profile{}
+		for _, key := range keys {
+			row, ok := rows[key]
+			if !ok {
+				continue
+			}
+			other, err := Profiles.decode(ctx, v, row)
+			if err != nil {
+				return nil, err
+			}
+			if other.Identity.Owner() != of[key[0]] {
+				continue
+			}
+			all = append(all, other)
+			if strings.HasPrefix(key[0], customerPrefix) {
+				owners[key[0]] = other
+			}
+		}
+	}
+	return all, nil
+}
+
+// Linked are the streams that a customer was linked with: visitors, and former ids, which may be either.
+func Linked(f Facts) []string {
+	var streams []string
+	for _, id := range f.Visitors {
+		streams = append(streams, VisitorStream(id))
+	}
+	for _, id := range f.Aliases {
+		streams = append(streams, VisitorStream(id), CustomerStream(id))
+	}
+	return streams
+}
+
+// fields are the traits that have fields of their own: who somebody is called is only what they said as themselves.
+var fields = []string{"email", "firstName", "first_name", "lastName", "last_name", "name", "phone", "birthday", "dateOfBirth", "address"}
+
+// join adds to a profile what is known of the same person elsewhere, with the same result in whatever order. What
+// the customer is called, consents and preferences stay the profile's own.
+func join(p Profile, others []Profile) Profile {
+	carts := []cart.State{p.Carts}
+	attributes, stamps := map[string]any{}, map[string]int64{}
+	for _, o := range others {
+		p.Orders += o.Orders
+		for _, m := range o.LifetimeValue {
+			p.LifetimeValue = added(p.LifetimeValue, m.Currency, m.AmountMinor)
+		}
+		for _, a := range o.AverageOrder {
+			p.AverageOrder = paid(p.AverageOrder, a.Currency, a.Payments)
+		}
+		if o.FirstOrderAt != nil {
+			p.FirstOrderAt, p.LastOrderAt = earlier(p.FirstOrderAt, *o.FirstOrderAt), later(p.LastOrderAt, *o.LastOrderAt)
+		}
+		if o.FirstSeenAt != nil {
+			p.FirstSeenAt, p.LastSeenAt = earlier(p.FirstSeenAt, *o.FirstSeenAt), later(p.LastSeenAt, *o.LastSeenAt)
+		}
+		for on, at := range o.LastSeen {
+			p = seenOn(p, on, at)
+		}
+		if o.CreatedAt != nil {
+			p.CreatedAt = earlier(p.CreatedAt, *o.CreatedAt)
+		}
+		for _, id := range o.Segments {
+			if at, in := slices.BinarySearch(p.Segments, id); !in {
+				p.Segments = slices.Insert(slices.Clone(p.Segments), at, id)
+			}
+		}
+		for name, value := range o.Personal.Attributes {
+			if slices.Contains(fields, name) {
+				continue
+			}
+			ms := o.Stamps[name]
+			if known, ok := stamps[name]; !ok || ms > known || ms == known && fmt.Sprint(value) > fmt.Sprint(attributes[name]) {
+				attributes[name], stamps[name] = value, ms
+			}
+		}
+		carts = append(carts, o.Carts)
+	}
+	if len(others) == 0 {
+		return p
+	}
+	for name, value := range p.Personal.Attributes { // the customer's own word counts
+		attributes[name] = value
+	}
+	if len(attributes) > 0 {
+		p.Personal.Attributes = attributes
+	}
+	p.AverageOrder = averages(p.LifetimeValue, p.AverageOrder)
+	p.Carts = cart.Joined(carts...)
+	return p
+}
