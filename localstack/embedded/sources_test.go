@@ -292,7 +292,10 @@ func TestAnalyticsConsentGatesBehaviour(t *testing.T) {
 	c.delete(c.path("/consents/analytics/push")).expect(200)
 	page(asked, nil)
 	asked.tracks(c.id, "Left", nil).expect(200)
-	views(3, "revoked")
+	for _, from := range []source{asked, cautious} {
+		page(from, banner(m{"Analytics": true}))
+	}
+	views(3, "revoked, whatever a banner says")
 	asked.tracks(c.id, "Order Completed", m{"order_id": "o-1", "total": 1, "currency": "EUR"}).expect(200)
 	if c.happened("OrderPlaced") != 1 || len(c.tracked()) != 0 {
 		t.Errorf("%d orders, tracked %v", c.happened("OrderPlaced"), c.tracked())

@@ -257,14 +257,17 @@ func (a *App) decideIntake(ctx context.Context, stream string, source ingest.Sou
 	return d, nil
 }
 
-// mayAnalyse says whether somebody's behaviour may be kept: what they chose in a banner counts, else their consent, else
-// what the source assumes of who was never asked.
+// mayAnalyse says whether somebody's behaviour may be kept. A refusal that is on record counts before what a banner says,
+// which anybody's page may report; then the banner, then the consent, then what the source assumes of who was never asked.
 func mayAnalyse(s consent.State, m ingest.Message, source ingest.Source, at time.Time) bool {
+	agrees, asked := s.Stance(consent.Analytics, at)
+	if asked && !agrees {
+		return false
+	}
 	if granted, told := m.Context.Consent.Analytics(); told {
 		return granted
 	}
-	agrees, asked := s.Stance(consent.Analytics, at)
-	return agrees || !asked && !source.NeedConsent
+	return agrees || !source.NeedConsent
 }
 
 // consequences are what follows from what became of messages: who complains or unsubscribes no longer consents, and an
