@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"log/slog"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,20 +17,17 @@ import (
 	"defter/pkg/eventstore"
 	"defter/pkg/fault"
 	"defter/pkg/ingest"
-	"defter/pkg/metric"
 	"defter/pkg/order"
 	"defter/pkg/record"
 	"defter/pkg/view"
 )
 
 const (
-	ingestWorkers   = 8
-	ingestAttempts  = 30  // of a commit that others overtake: a fact is always accepted
-	commitMessages  = 200 // of one customer, before the next commit
-	commitBytes     = 200_000
-	commitClaims    = 40 // orders and identities: each takes up to two claims, of eventstore.MaxClaims
-	quarantineFor   = 30 * 24 * time.Hour
-	quarantineOwner = "SYSTEM#quarantine" // whose data key seals messages of nobody in particular
+	ingestWorkers  = 8
+	ingestAttempts = 30  // of a commit that others overtake: a fact is always accepted
+	commitMessages = 200 // of one customer, before the next commit
+	commitBytes    = 200_000
+	commitClaims   = 40 // orders and identities: each takes up to two claims, of eventstore.MaxClaims
 )
 
 // incoming is a message on its way into a stream.
@@ -50,7 +45,7 @@ func (a *App) ingest(ctx context.Context, c *Call, source ingest.Source, parsed 
 	var names []string
 	for i, m := range parsed.Messages {
 		if reason := source.Refuses(m); reason != "" {
-			parsed.Rejected = append(parsed.Rejected, ingest.Rejected{Raw: m.Raw, Reason: reason})
+			parsed.Rejected = append(parsed.Rejected, ingest.Rejected{Raw: m.Raw, Reason: reason, Origin: m.Origin})
 			continue
 		}
 		if m.Context.IP == "" && !source.Trusted {
@@ -80,7 +75,7 @@ func (a *App) ingest(ctx context.Context, c *Call, source ingest.Source, parsed 
 		if err != nil {
 			return err
 		}
-		if err := a.quarantine(ctx, source, stream, rejected, now); err != nil {
+		if err := a.quarantineMessage(ctx, source, stream, rejected, now); err != nil {
 			return err
 		}
 	}
@@ -169,7 +164,7 @@ func (a *App) takeSome(ctx context.Context, c *Call, source ingest.Source, strea
 			return err
 		}
 		if len(messages) == 1 {
-			return a.quarantine(ctx, source, stream, ingest.Rejected{Raw: messages[0].Raw, Reason: err.Error()}, a.Now())
+			return a.quarantineMessage(ctx, source, stream, ingest.Rejected{Raw: messages[0].Raw, Reason: err.Error(), Origin: messages[0].Origin}, a.Now())
 		}
 	}
 	half := len(messages) / 2
@@ -399,35 +394,10 @@ func traits(m incoming) map[string]any {
 
 // senderOf names the stream of a message that cannot be understood whole, the system's own where nobody is named.
 func (a *App) senderOf(ctx context.Context, raw json.RawMessage) (string, error) {
-	var m struct{ UserID, AnonymousID any }
-	_ = json.Unmarshal(raw, &m) // as far as it goes
 	var in incoming
-	in.UserID, _ = m.UserID.(string)
-	in.AnonymousID, _ = m.AnonymousID.(string)
-	in.UserID, in.AnonymousID = strings.TrimSpace(in.UserID), strings.TrimSpace(in.AnonymousID)
+	in.UserID, in.AnonymousID = ingest.Sender(raw)
 	if n := max(len(in.UserID), len(in.AnonymousID)); n == 0 || n > ingest.MaxID {
 		return quarantineOwner, nil
 	}
 	return a.route(ctx, &in)
-}
-
-// quarantine keeps a message of an accepted batch that cannot be taken in, with the reason. It is sealed under the data
-// key of whom it is about, and so goes with them; of somebody erased nothing is kept.
-func (a *App) quarantine(ctx context.Context, source ingest.Source, stream string, rejected ingest.Rejected, now time.Time) error {
-	raw := rejected.Raw[:min(len(rejected.Raw), ingest.MaxEventBytes)]
-	key := quarantinePrefix + source.ID
-	at := fmt.Sprintf("%013d#%s", now.UnixMilli(), a.NewID())
-	sealed, err := a.Log.Vault.Seal(ctx, stream, key+at, raw)
-	if errors.Is(err, eventstore.ErrErased) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("seal quarantined event: %w", err)
-	}
-	data, err := json.Marshal(quarantined{Reason: rejected.Reason, Bytes: len(rejected.Raw), Stream: stream})
-	if err != nil {
-		return err
-	}
-	slog.WarnContext(ctx, "event quarantined", metric.Count(metric.EventsQuarantined, 1), "source", source.ID, "reason", rejected.Reason)
-	return a.Views.Table.Put(ctx, view.Row{PK: key, SK: at, Data: data, Sealed: sealed, TTL: now.Add(quarantineFor).Unix()})
 }

@@ -143,33 +143,41 @@ func (a *App) takeWebhook(ctx context.Context, r lambdaio.Request) (lambdaio.Res
 	if err != nil {
 		return lambdaio.Response{}, err
 	}
-	sender, hook := senderOf(stored), stored.Settings.Webhook
+	sender, hook := senderOf(stored.source), stored.source.Settings.Webhook
+	rules, err := stored.rules()
+	if err != nil { // of another kind
+		return lambdaio.Response{}, err
+	}
+	if r.Body, err = unzipped(r); err != nil {
+		return lambdaio.Response{}, err
+	}
 	switch {
-	case hook == nil:
-		return lambdaio.Response{}, fault.New(fault.Unauthorized, "not-a-webhook", "source does not accept webhook events")
 	case len(r.Body) > ingest.MaxBatchBytes:
-		return lambdaio.Response{}, fault.New(fault.Invalid, "too-large", "a delivery has at most %d bytes, this one %d", ingest.MaxBatchBytes, len(r.Body))
+		return lambdaio.Response{}, fault.New(fault.Invalid, "too-large", "a delivery has at most %d bytes", ingest.MaxBatchBytes)
 	case !a.rates.allow(sender, now):
 		return lambdaio.Response{}, fault.New(fault.Busy, "rate-limited", "this source sends more than %d requests a second", sender.Rate)
 	}
 	if err := webhook.Verify(*hook, r.Header, r.Body, now); err != nil {
 		return lambdaio.Response{}, err
 	}
-	messages, unmatched, err := webhook.Messages(*hook, r.Header, r.Body)
+	made, err := rules.Messages(r.Header, r.Body)
 	if err != nil {
 		return lambdaio.Response{}, err
 	}
-	if unmatched > 0 && sender.RefuseUnknown {
-		if err := a.quarantine(ctx, sender, quarantineOwner, ingest.Rejected{Raw: r.Body, Reason: "no rule fits the delivery"}, now); err != nil {
-			return lambdaio.Response{}, err
+	if n := len(made.Unmatched); n > 0 && sender.RefuseUnknown {
+		from := posted{keptHeader(r.Header), made.Elements}
+		for _, raw := range made.Unmatched {
+			if err := a.quarantineElement(ctx, sender, raw, from, now); err != nil {
+				return lambdaio.Response{}, err
+			}
 		}
-	} else if unmatched > 0 {
-		slog.InfoContext(ctx, "webhook delivery fits no rule", "source", sender.ID, "elements", unmatched)
+	} else if n > 0 {
+		slog.InfoContext(ctx, "webhook delivery fits no rule", "source", sender.ID, "elements", n)
 	}
-	if len(messages) == 0 {
+	if len(made.Messages) == 0 {
 		return accepted(), nil
 	}
-	body, err := json.Marshal(map[string]any{"batch": messages})
+	body, err := json.Marshal(map[string]any{"batch": made.Messages})
 	if err != nil {
 		return lambdaio.Response{}, err
 	}

@@ -46,6 +46,14 @@ type Message struct {
 	OccurredAt  time.Time // corrected for the skew of the client's clock
 	Claimed     string    // the client's own time, where it was not believed
 	Raw         json.RawMessage
+	Origin      Origin
+}
+
+// Origin is what a message came with, which is needed beside it to understand it again.
+type Origin struct {
+	Kind    string          `json:"kind,omitempty"`    // of a message that came by itself, from its path
+	Context json.RawMessage `json:"context,omitempty"` // of its batch; likewise
+	SentAt  string          `json:"sentAt,omitempty"`
 }
 
 // Context is the part of a message's context that is kept.
@@ -67,6 +75,7 @@ type Context struct {
 type Rejected struct {
 	Raw    json.RawMessage
 	Reason string
+	Origin Origin
 }
 
 // Request is one HTTP request of an SDK.
@@ -127,6 +136,7 @@ func Parse(body []byte, kind string, receivedAt time.Time) (Request, error) {
 	}
 	w.Type = kind
 	m, err := message(body, w, "", Context{}, receivedAt)
+	m.Origin.Kind = kind
 	if err != nil {
 		return Request{WriteKey: w.WriteKey}, fault.New(fault.Invalid, "invalid-event", "%s", err)
 	}
@@ -149,31 +159,71 @@ func parseBatch(body []byte, receivedAt time.Time) (Request, error) {
 	if len(batch.Batch) == 0 {
 		return Request{WriteKey: batch.WriteKey}, fault.New(fault.Invalid, "empty-batch", "the batch is empty")
 	}
+	origin := Origin{Context: batch.Context, SentAt: batch.SentAt}
 	shared, sharedErr := sharedContext(batch.Context)
 	r := Request{WriteKey: batch.WriteKey, Messages: make([]Message, 0, len(batch.Batch))}
 	for i, raw := range batch.Batch {
-		var w wireMessage
-		err := json.Unmarshal(raw, &w)
-		var m Message
-		switch {
-		case i >= MaxBatchEvents:
+		m, err := element(raw, batch.SentAt, shared, sharedErr, receivedAt)
+		if i >= MaxBatchEvents {
 			err = fmt.Errorf("a batch has at most %d events", MaxBatchEvents)
-		case len(raw) > MaxEventBytes:
-			err = fmt.Errorf("an event has at most %d bytes, this one %d", MaxEventBytes, len(raw))
-		case err != nil || !isObject(raw):
-			err = fmt.Errorf("the event is not an object of the expected fields")
-		case sharedErr != nil:
-			err = fmt.Errorf("the batch's %w", sharedErr)
-		default:
-			m, err = message(raw, w, batch.SentAt, shared, receivedAt)
 		}
 		if err != nil {
-			r.Rejected = append(r.Rejected, Rejected{Raw: raw, Reason: err.Error()})
+			r.Rejected = append(r.Rejected, Rejected{Raw: raw, Reason: err.Error(), Origin: origin})
 			continue
 		}
+		m.Origin = origin
 		r.Messages = append(r.Messages, m)
 	}
 	return r, nil
+}
+
+// element reads one message of a batch.
+func element(raw json.RawMessage, sentAt string, shared Context, sharedErr error, receivedAt time.Time) (Message, error) {
+	if len(raw) > MaxEventBytes {
+		return Message{}, fmt.Errorf("an event has at most %d bytes, this one %d", MaxEventBytes, len(raw))
+	}
+	var w wireMessage
+	if err := json.Unmarshal(raw, &w); err != nil || !isObject(raw) {
+		return Message{}, fmt.Errorf("the event is not an object of the expected fields")
+	}
+	if sharedErr != nil {
+		return Message{}, fmt.Errorf("the batch's %w", sharedErr)
+	}
+	return message(raw, w, sentAt, shared, receivedAt)
+}
+
+// Again reads a message as it was read when it was received.
+func (o Origin) Again(raw json.RawMessage, receivedAt time.Time) (Message, error) {
+	if o.Kind != "" {
+		r, err := Parse(raw, o.Kind, receivedAt)
+		if err == nil && len(r.Messages) != 1 {
+			err = fmt.Errorf("it is not one event")
+		}
+		if err != nil {
+			return Message{}, err
+		}
+		return r.Messages[0], nil
+	}
+	shared, sharedErr := sharedContext(o.Context)
+	m, err := element(raw, o.SentAt, shared, sharedErr, receivedAt)
+	m.Origin = o
+	return m, err
+}
+
+// Sender is whom a message names, as far as it can be read.
+func Sender(raw json.RawMessage) (userID, anonymousID string) {
+	var m struct {
+		UserID      json.RawMessage `json:"userId"`
+		AnonymousID json.RawMessage `json:"anonymousId"`
+	}
+	_ = json.Unmarshal(raw, &m) // as far as it goes
+	var user, visitor id
+	for to, data := range map[*id]json.RawMessage{&user: m.UserID, &visitor: m.AnonymousID} {
+		if len(data) > 0 && json.Unmarshal(data, to) != nil {
+			*to = ""
+		}
+	}
+	return string(user), string(visitor)
 }
 
 // sharedContext reads the context that a batch's events have in common.

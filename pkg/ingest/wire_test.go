@@ -50,7 +50,7 @@ func TestParseTakesEveryType(t *testing.T) {
 
 // same compares two messages but for the bytes they came in.
 func same(a, b ingest.Message) bool {
-	a.Raw, b.Raw = nil, nil
+	a.Raw, b.Raw, a.Origin, b.Origin = nil, nil, ingest.Origin{}, ingest.Origin{}
 	return fmt.Sprintf("%+v", a) == fmt.Sprintf("%+v", b)
 }
 
