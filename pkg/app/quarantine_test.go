@@ -396,4 +396,3 @@ func TestSourcesAreReadOnce(t *testing.T) {
 		t.Errorf("32 requests make %d calls, one %d", n, once)
 	}
 }
-

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -37,18 +38,16 @@ func (a *App) IngestEvents(ctx context.Context, r lambdaio.Request) (lambdaio.Re
 			response = accepted()
 		}
 	}
+	header := map[string]string{"vary": "Origin"} // always: settings may be kept by caches, for pages of any origin
 	if origin := r.Header["origin"]; origin != "" {
-		header := map[string]string{
-			"access-control-allow-origin": origin, "access-control-allow-credentials": "true", "access-control-expose-headers": "Retry-After", "vary": "Origin",
-		}
+		header["access-control-allow-origin"], header["access-control-allow-credentials"] = origin, "true"
+		header["access-control-expose-headers"] = "Retry-After"
 		if strings.HasPrefix(r.Route, "OPTIONS ") {
 			header["access-control-allow-methods"], header["access-control-allow-headers"], header["access-control-max-age"] = "GET, POST, OPTIONS", mayAsk(r), "900"
 		}
-		for name, value := range response.Header {
-			header[name] = value
-		}
-		response.Header = header
 	}
+	maps.Copy(header, response.Header)
+	response.Header = header
 	return response, nil
 }
 
@@ -90,7 +89,11 @@ func (a *App) accept(ctx context.Context, r lambdaio.Request, kind string) (lamb
 	if r.Body, err = unzipped(r); err == nil {
 		parsed, err = ingest.Parse(r.Body, kind, now)
 	}
-	source, authErr := a.source(ctx, writeKey(r, parsed.WriteKey))
+	key := writeKey(r, parsed.WriteKey)
+	if key == "" && fault.SlugOf(err) == "too-large" { // and so the key in it was not read
+		return lambdaio.Response{}, err
+	}
+	source, authErr := a.source(ctx, key)
 	switch { // who asks comes before what is wrong with the body: strangers learn nothing
 	case authErr != nil:
 		return lambdaio.Response{}, authErr
@@ -215,8 +218,9 @@ func writeKey(r lambdaio.Request, body string) string {
 	scheme, token, _ := strings.Cut(r.Header["authorization"], " ")
 	if strings.EqualFold(scheme, "Basic") {
 		if raw, err := base64.StdEncoding.DecodeString(strings.TrimSpace(token)); err == nil {
-			user, _, _ := strings.Cut(string(raw), ":")
-			return user
+			if user, _, _ := strings.Cut(string(raw), ":"); user != "" {
+				return user
+			}
 		}
 	}
 	if key, _, _ := strings.Cut(r.Header["x-write-key"], ":"); key != "" { // a server's may have a secret behind the colon
