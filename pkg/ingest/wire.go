@@ -120,6 +120,31 @@ type wireMessage struct {
 	OriginalTimestamp string          `json:"originalTimestamp"`
 	SentAt            string          `json:"sentAt"`
 	WriteKey          string          `json:"writeKey"`
+	MergeProperties   json.RawMessage `json:"mergeProperties"`
+}
+
+// merged makes an alias of a merge, as RudderStack's API has it, where it says just that: that two ids are one person's, of
+// which the first is a user's. Addresses and telephone numbers are no ids here.
+func merged(m *Message, properties json.RawMessage) error {
+	var identities []struct {
+		Type  string `json:"type"`
+		Value id     `json:"value"`
+	}
+	if json.Unmarshal(properties, &identities) != nil || len(identities) != 2 {
+		return fmt.Errorf("a merge event needs two mergeProperties, each with a type and a value")
+	}
+	kinds := map[string]string{"userid": "user", "user_id": "user", "anonymousid": "visitor", "anonymous_id": "visitor"}
+	first, second := identities[0], identities[1]
+	switch {
+	case kinds[strings.ToLower(first.Type)] != "user" || kinds[strings.ToLower(second.Type)] == "":
+		return fmt.Errorf("a merge is understood of a userId and, behind it, another userId or an anonymousId")
+	case first.Value == "" || second.Value == "" || first.Value == second.Value:
+		return fmt.Errorf("a merge event needs two different ids")
+	case m.UserID != "" && m.UserID != string(first.Value):
+		return fmt.Errorf("a merge event's userId must be the first of its mergeProperties")
+	}
+	m.Type, m.UserID, m.PreviousID = "alias", string(first.Value), string(second.Value)
+	return nil
 }
 
 // Parse reads a request's body. kind is the path's last part: "batch" or a message type.
@@ -270,7 +295,14 @@ func message(raw []byte, w wireMessage, sentAt string, shared Context, receivedA
 			return m, fmt.Errorf("%s must be an object", part.name)
 		}
 	}
+	if m.Type == "merge" && (m.UserID != "" || m.AnonymousID != "") {
+		if err := merged(&m, w.MergeProperties); err != nil {
+			return m, err
+		}
+	}
 	switch {
+	case m.Type == "merge":
+		return m, fmt.Errorf("request neither has anonymousId nor userId")
 	case !types[m.Type]:
 		return m, fmt.Errorf("type must be identify, track, page, screen, group or alias")
 	case m.UserID == "" && m.AnonymousID == "" && !(m.Type == "alias" && m.PreviousID != ""):
