@@ -371,6 +371,117 @@ func TestAnalyticsConsentGatesBehaviour(t *testing.T) {
 	}
 }
 
+// chooses is a banner telling what somebody chose.
+func (c source) chooses(who m, categories m) {
+	c.Helper()
+	message := m{"event": "Segment Consent Preference Updated", "messageId": unique("choice"), "context": m{"userAgent": "Firefox", "consent": m{"categoryPreferences": categories}}}
+	for name, value := range who {
+		message[name] = value
+	}
+	c.says("/v1/track", message).expect(200)
+}
+
+// What is chosen in a banner is recorded as a consent to analytics, with its proof, and nothing else of it.
+func TestBannersChoicesAreRecorded(t *testing.T) {
+	s := begin(t)
+	page := s.source("browser")
+	c := s.consents() // to marketing by email
+	who := m{"userId": c.id}
+	page.chooses(who, m{"Advertising": true, "Functional": false})
+	page.chooses(who, m{})
+	if n := c.happened("ConsentGranted") + c.happened("ConsentRevoked"); n != 1 {
+		t.Errorf("%d consents are recorded of a banner that does not name analytics", n-1)
+	}
+	page.chooses(who, m{"Analytics": true, "Marketing": false, "advertising": true})
+	page.chooses(who, m{"ANALYTICS": true})
+	granted := c.pages(c.path("/events?limit=500&types=ConsentGranted"), "events")
+	if len(granted) != 2 {
+		t.Fatalf("%d × granted: %v", len(granted), granted)
+	}
+	for path, want := range map[string]string{
+		"purpose": "analytics", "channel": "push", "consentMethod": "consent-banner", "ipAddress": "127.0.0.1", "userAgent": "Firefox",
+	} {
+		if got := at(granted[1]["data"], path); got != want {
+			t.Errorf("%s is %v, want %s", path, got, want)
+		}
+	}
+	if granted[1]["actor"] != "source:"+page.id {
+		t.Errorf("recorded by %v", granted[1]["actor"])
+	}
+	page.says("/v1/page", m{"userId": c.id}).expect(200)
+	page.chooses(who, m{"Analytics": false, "Marketing": false})
+	page.chooses(who, m{"Analytics": false})
+	page.says("/v1/page", m{"userId": c.id}).expect(200) // of a page that says nothing about consent
+	if c.happened("ConsentRevoked") != 1 || c.happened("PageViewed") != 1 {
+		t.Errorf("%d × revoked, %d pages", c.happened("ConsentRevoked"), c.happened("PageViewed"))
+	}
+	s.get("/v1/consents?purpose=marketing&channel=email").has("customers.0.customerId", c.id) // which no banner ends
+	page.chooses(who, m{"Analytics": true})
+	page.says("/v1/page", m{"userId": c.id}).expect(200)
+	if c.happened("ConsentGranted") != 3 || c.happened("PageViewed") != 2 {
+		t.Errorf("%d × granted, %d pages", c.happened("ConsentGranted"), c.happened("PageViewed"))
+	}
+
+	// Who is known by nothing else.
+	page.chooses(m{"userId": "stranger"}, m{"analytics": false})
+	page.says("/v1/page", m{"userId": "stranger"}).expect(200)
+	stranger := s.known("stranger")
+	if got := typesOf(stranger.events()); !slices.Equal(got, []string{"CustomerCreated", "ConsentRevoked"}) {
+		t.Errorf("of a stranger: %v", got)
+	}
+	shown := stranger.get(stranger.path("/consents")).expect(200).has("consents.0.status", "revoked", "consents.0.purpose", "analytics")
+	if strings.Contains(string(shown.body), "0001") {
+		t.Errorf("granted at no time: %s", shown.body)
+	}
+
+	// Visitors choose too.
+	page.chooses(m{"anonymousId": "a1"}, m{"analytics": false})
+	page.says("/v1/page", m{"anonymousId": "a1"}).expect(200)
+	page.chooses(m{"anonymousId": "a2"}, m{"analytics": true})
+	cautious := s.source("browser", "analyticsConsent", "required")
+	cautious.says("/v1/page", m{"anonymousId": "a2"}).expect(200)
+	for id, want := range map[string]int{"a1": 1, "a2": 3} { // the refusal; the consent, its report and the page
+		n := 0
+		for e, err := range s.system.App.Log.Events(t.Context(), "VISITOR#"+id, 1, 0) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n++; n == 1 && e.Type != "ConsentRevoked" && e.Type != "ConsentGranted" {
+				t.Errorf("%s begins with %s", id, e.Type)
+			}
+		}
+		if n != want {
+			t.Errorf("%d events of %s, want %d", n, id, want)
+		}
+	}
+	s.settled()
+	s.post("/_local/rebuild", nil).expect(200).has("identical", true)
+}
+
+// A choice that is told late, or was made long ago, does not undo what came after it.
+func TestBannersChoicesThatAreLate(t *testing.T) {
+	s := begin(t)
+	page := s.source("browser")
+	c := s.registers()
+	tell := func(yes bool, at string) {
+		page.chooses(m{"userId": c.id, "timestamp": at}, m{"Analytics": yes})
+	}
+	tell(true, "2019-01-01T00:00:00Z") // and has ended since
+	if n := c.happened("ConsentGranted"); n != 0 {
+		t.Errorf("%d × granted", n)
+	}
+	tell(false, time.Now().Add(-time.Hour).UTC().Format(time.RFC3339))
+	tell(true, time.Now().Add(-2*time.Hour).UTC().Format(time.RFC3339))
+	if c.happened("ConsentGranted") != 0 || c.happened("ConsentRevoked") != 1 {
+		t.Errorf("%d × granted, %d × revoked", c.happened("ConsentGranted"), c.happened("ConsentRevoked"))
+	}
+	c.post(c.path("/deactivation"), m{"reason": "customer-request"}).expect(200)
+	tell(true, "")
+	if n := c.happened("ConsentGranted"); n != 0 {
+		t.Errorf("%d × granted by who is deactivated", n)
+	}
+}
+
 // Every way in of the wire contract stores the same thing.
 func TestEveryWayIn(t *testing.T) {
 	s := begin(t)

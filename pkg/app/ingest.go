@@ -27,7 +27,8 @@ const (
 	ingestAttempts = 30  // of a commit that others overtake: a fact is always accepted
 	commitMessages = 200 // of one customer, before the next commit
 	commitBytes    = 200_000
-	commitClaims   = 40 // orders and identities: each takes up to two claims, of eventstore.MaxClaims
+	commitClaims   = 40           // orders and identities: each takes up to two claims, of eventstore.MaxClaims
+	bannerChannel  = consent.Push // the channel of browsers and apps; nothing is sent for analytics, which counts on any
 )
 
 // incoming is a message on its way into a stream.
@@ -226,6 +227,14 @@ func (a *App) decideIntake(ctx context.Context, stream string, source ingest.Sou
 			continue
 		}
 		inBatch[m.fingerprint] = true
+		choice, err := chosen(isCustomer, source, s, m, h.Now)
+		if err != nil {
+			return d, err
+		}
+		for _, event := range choice {
+			s.Customer, s.Consent = customer.Evolve(s.Customer, event), consent.Evolve(s.Consent, event, m.OccurredAt)
+			d.Events = append(d.Events, eventstore.New{Data: event, OccurredAt: m.OccurredAt, Message: m.fingerprint})
+		}
 		if ingest.Behaviour(m.Message, source) && !mayAnalyse(s.Consent, m.Message, source, h.Now) {
 			continue // accepted and not kept
 		}
@@ -350,19 +359,14 @@ func (a *App) meaning(ctx context.Context, isCustomer bool, source ingest.Source
 		}
 		return customer.Decide(s, identify)
 	default:
-		var events []any
-		if s.Status == customer.StatusNone { // heard of for the first time
-			created, err := customer.Decide(s, customer.Identify{Source: identify.Source, ExternalID: m.externalID, VisitorID: visitor})
-			if err != nil {
-				return nil, err
-			}
-			events = created
-			for _, e := range created {
-				s = customer.Evolve(s, e)
-			}
+		events, err := heardOf(source, s, m)
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range events {
+			s = customer.Evolve(s, e)
 		}
 		var more []any
-		var err error
 		switch m.Type {
 		case "alias":
 			more, err = customer.Decide(s, customer.Alias{PreviousID: m.previous})
@@ -373,6 +377,33 @@ func (a *App) meaning(ctx context.Context, isCustomer bool, source ingest.Source
 		}
 		return append(events, more...), err
 	}
+}
+
+// heardOf makes a customer of whom nothing is known yet.
+func heardOf(source ingest.Source, s customer.State, m incoming) ([]any, error) {
+	if s.Status != customer.StatusNone {
+		return nil, nil
+	}
+	return customer.Decide(s, customer.Identify{Source: ingest.Identify(m.Message, source, "", "").Source, ExternalID: m.externalID, VisitorID: m.visitor})
+}
+
+// chosen is what a banner says was chosen about analytics, as events (ADR 27). A refusal is recorded of anybody, since it
+// must be kept to; a consent has a term, and may have ended by the time that it is told.
+func chosen(isCustomer bool, source ingest.Source, s record.State, m incoming, now time.Time) ([]any, error) {
+	granted, told := ingest.Chosen(m.Message)
+	if !told || granted && (s.Customer.Status == customer.StatusDeactivated || !consent.Expiry(m.OccurredAt).After(now)) {
+		return nil, nil
+	}
+	from := ingest.Identify(m.Message, source, "", "")
+	choice, err := consent.Decide(s.Consent, consent.Choose{
+		Purpose: consent.Analytics, Granted: granted, Channel: bannerChannel, Method: "consent-banner", IPAddress: from.IPAddress, UserAgent: from.UserAgent,
+		At: m.OccurredAt,
+	})
+	if err != nil || len(choice) == 0 || !isCustomer {
+		return choice, err
+	}
+	created, err := heardOf(source, s.Customer, m)
+	return append(created, choice...), err
 }
 
 // traits are a message's traits, but for those whose numbers are out of every range.
