@@ -81,9 +81,12 @@ var operations = map[string]operation{
 	"GET /v1/customers/{id}/consents":            {200, []any{customerPath{}}, app.ConsentList{}},
 	"PUT /v1/customers/{id}/preferences":         {200, []any{customerPath{}, app.PreferencesRequest{}}, app.PreferencesAnswer{}},
 	"GET /v1/customers/{id}/messages":            {200, []any{customerPath{}, paged{}}, app.MessageList{}},
-	"GET /v1/customers/{id}/timeline":            {200, []any{customerPath{}, paged{}}, app.TimelineList{}},
-	"GET /v1/customers/{id}/audit":               {200, []any{customerPath{}, paged{}}, app.AuditList{}},
-	"POST /v1/customers/{id}/erasure":            {200, []any{customerPath{}, idempotent{}, app.EraseRequest{}}, app.Certificate{}},
+	"GET /v1/customers/{id}/timeline": {200, []any{struct {
+		customerPath
+		Language string `header:"Accept-Language" description:"of the texts: tr, or else en, which Content-Language says"`
+	}{}, paged{}}, app.TimelineList{}},
+	"GET /v1/customers/{id}/audit":    {200, []any{customerPath{}, paged{}}, app.AuditList{}},
+	"POST /v1/customers/{id}/erasure": {200, []any{customerPath{}, idempotent{}, app.EraseRequest{}}, app.Certificate{}},
 	"DELETE /v1/customers/{id}/consents/{purpose}/{channel}": {200, []any{struct {
 		customerPath
 		Purpose string `path:"purpose" enum:"marketing,analytics,essential"`
