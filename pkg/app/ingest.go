@@ -44,13 +44,18 @@ type incoming struct {
 func (a *App) ingest(ctx context.Context, c *Call, source ingest.Source, parsed ingest.Request, now time.Time) error {
 	streams := map[string][]incoming{}
 	var names []string
+	from := "" // of a server's messages each has its own
+	if !source.Trusted {
+		from = c.SourceIP
+	}
 	for i, m := range parsed.Messages {
+		m.Origin.IP = from
 		if reason := source.Refuses(m); reason != "" {
 			parsed.Rejected = append(parsed.Rejected, ingest.Rejected{Raw: m.Raw, Reason: reason, Origin: m.Origin})
 			continue
 		}
-		if m.Context.IP == "" && !source.Trusted {
-			m.Context.IP = c.SourceIP
+		if m.Context.IP == "" {
+			m.Context.IP = from
 		}
 		in := incoming{Message: m}
 		id := m.MessageID
@@ -72,6 +77,7 @@ func (a *App) ingest(ctx context.Context, c *Call, source ingest.Source, parsed 
 		streams[stream] = append(streams[stream], in)
 	}
 	for _, rejected := range parsed.Rejected {
+		rejected.Origin.IP = from
 		stream, err := a.senderOf(ctx, rejected.Raw)
 		if err != nil {
 			return err

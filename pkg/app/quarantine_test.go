@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"defter/pkg/activity"
 	"defter/pkg/view"
 )
 
@@ -109,6 +110,19 @@ func TestReleaseOfAMessageThatCameByItself(t *testing.T) {
 	w.release(q.ID, withKey).expect(404)
 	if got := kinds(w.history(view.CustomerStream("u1"))); !slices.Equal(got, []string{"CustomerCreated", "EventTracked"}) {
 		t.Errorf("kept: %v", got)
+	}
+}
+
+// Of whom a page's message tells is where it came from, when it is released as when it is taken in.
+func TestReleaseKeepsTheAddress(t *testing.T) {
+	w := begin(t)
+	id, key := w.source(`{"name":"s","kind":"browser","unknownEvents":"quarantine"}`)
+	w.sends(key, "track", `{"userId":"u1","event":"Rocket Launched"}`).expect(200)
+	w.changeSettings(id, `{"unknownEvents":"accept"}`)
+	w.release(w.quarantine("").Messages[0].ID, withKey).expect(200)
+	tracked, _ := w.history(view.CustomerStream("u1"))[1].Data.(activity.EventTracked)
+	if tracked.Context == nil || tracked.Context.IPAddress != "203.0.113.1" {
+		t.Errorf("kept as %+v", tracked.Context)
 	}
 }
 

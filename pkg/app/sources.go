@@ -23,7 +23,7 @@ const (
 // SourceRequest is the body of POST and PATCH /v1/sources; what is absent stays as it is.
 type SourceRequest struct {
 	Name              *string   `json:"name,omitempty" maxLength:"100"`
-	Kind              *string   `json:"kind,omitempty" enum:"browser,mobile,server,webhook" description:"a browser's and an app's write keys are public: they may not say what was ordered and paid"`
+	Kind              *string   `json:"kind,omitempty" enum:"browser,mobile,server,webhook" description:"a browser's and an app's write keys are public: they may not say what was ordered and paid. It cannot be changed"`
 	Enabled           *bool     `json:"enabled,omitempty" description:"a disabled source is answered 404; default true"`
 	AllowedOrigins    *[]string `json:"allowedOrigins,omitempty" maxItems:"100" description:"of web pages, as https://shop.example.com; empty for any"`
 	AllowedEvents     *[]string `json:"allowedEvents,omitempty" maxItems:"100" description:"names of track events; others are quarantined; empty for any"`

@@ -54,6 +54,7 @@ type Origin struct {
 	Kind    string          `json:"kind,omitempty"`    // of a message that came by itself, from its path
 	Context json.RawMessage `json:"context,omitempty"` // of its batch; likewise
 	SentAt  string          `json:"sentAt,omitempty"`
+	IP      string          `json:"ip,omitempty"` // that a page's or an app's request came from
 }
 
 // Context is the part of a message's context that is kept.
@@ -218,19 +219,22 @@ func element(raw json.RawMessage, sentAt string, shared Context, sharedErr error
 }
 
 // Again reads a message as it was read when it was received.
-func (o Origin) Again(raw json.RawMessage, receivedAt time.Time) (Message, error) {
-	if o.Kind != "" {
-		r, err := Parse(raw, o.Kind, receivedAt)
-		if err == nil && len(r.Messages) != 1 {
+func (o Origin) Again(raw json.RawMessage, receivedAt time.Time) (m Message, err error) {
+	if o.Kind == "" {
+		shared, sharedErr := sharedContext(o.Context)
+		m, err = element(raw, o.SentAt, shared, sharedErr, receivedAt)
+	} else {
+		var r Request
+		if r, err = Parse(raw, o.Kind, receivedAt); err == nil && len(r.Messages) != 1 {
 			err = fmt.Errorf("it is not one event")
 		}
-		if err != nil {
-			return Message{}, err
+		if err == nil {
+			m = r.Messages[0]
 		}
-		return r.Messages[0], nil
 	}
-	shared, sharedErr := sharedContext(o.Context)
-	m, err := element(raw, o.SentAt, shared, sharedErr, receivedAt)
+	if m.Context.IP == "" {
+		m.Context.IP = o.IP
+	}
 	m.Origin = o
 	return m, err
 }

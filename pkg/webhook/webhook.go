@@ -249,7 +249,9 @@ func (m *Mapping) add(made *Made, header, element any) error {
 		if err != nil {
 			return fmt.Errorf("encode message: %w", err)
 		}
-		made.Messages = append(made.Messages, message)
+		if made.Messages = append(made.Messages, message); len(made.Messages) > maxElements {
+			return fault.New(fault.Invalid, "too-large", "a delivery becomes at most %d messages", maxElements)
+		}
 	}
 	if len(made.Messages) == before {
 		made.Unmatched = append(made.Unmatched, raw)

@@ -195,6 +195,13 @@ func TestRulesMakeMessages(t *testing.T) {
 	if _, err := read(t, w).Messages(nil, []byte(many)); fault.SlugOf(err) != "too-large" {
 		t.Error(err)
 	}
+	every := source.Webhook{Each: "$.body[*]", Rules: make([]source.Rule, 50)}
+	for i := range every.Rules {
+		every.Rules[i] = source.Rule{Event: "X", UserID: "$.body.id"}
+	}
+	if _, err := read(t, every).Messages(nil, []byte(`[`+strings.Repeat(`{},`, 50)+`{}]`)); fault.SlugOf(err) != "too-large" {
+		t.Errorf("51 elements of 50 messages each: %v", err)
+	}
 	for _, strange := range []string{`null`, `1`, `[]`, `{"events":null}`, `{"events":{}}`, `{"events":[null,1,"x",[]]}`} {
 		if got, _ := messages(t, w, nil, strange); len(got) != 0 {
 			t.Errorf("%s: %v", strange, got)
