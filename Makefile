@@ -47,7 +47,7 @@ generate: ## schemas, samples and the API description, from the Go types
 
 build-functions: ## every Lambda, ready to deploy (ARCH=arm64|amd64)
 	rm -rf $(FUNCTIONS) && mkdir -p $(FUNCTIONS)/.bin
-	GOWORK=off CGO_ENABLED=0 GOOS=linux GOARCH=$(ARCH) go build -trimpath -buildvcs=false -tags lambda.norpc -ldflags "-s -w -buildid=" -o $(FUNCTIONS)/.bin/ ./functions/...
+	GOWORK=off CGO_ENABLED=0 GOOS=linux GOARCH=$(ARCH) go build -trimpath -buildvcs=false -tags lambda.norpc -ldflags "-s -w -buildid= -X defter/pkg/openapi.commit=$$(git describe --always --abbrev=40 --dirty=+dirty --exclude='*' 2>/dev/null)" -o $(FUNCTIONS)/.bin/ ./functions/...
 	for f in $(FUNCTIONS)/.bin/*; do install -D $$f $(FUNCTIONS)/$$(basename $$f)/bootstrap; done; rm -r $(FUNCTIONS)/.bin
 
 synth: build-functions infra/cli/node_modules ## the CloudFormation templates, validated

@@ -1,4 +1,4 @@
-// Command describe-api is a Lambda function: answer health checks and describe the API.
+// Command describe-api is a Lambda function: answer health checks, and describe the API and its version.
 package main
 
 import (

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"defter/pkg/timeline"
 	"defter/pkg/topology"
 )
 
@@ -677,8 +678,16 @@ func TestMessagesTimelineAndAudit(t *testing.T) {
 			t.Errorf("timeline in pages of %d: %v, want %v", limit, lines, newestFirst)
 		}
 	}
-	if got := c.get(c.path("/timeline?limit=500")).text("timeline.0.text"); got == "" || strings.ToLower(got[1:]) != got[1:] {
-		t.Errorf("in words: %q", got)
+	for accept, language := range map[string]string{"": "en", "de": "en", "tr-TR,tr;q=0.9,en;q=0.8": "tr"} {
+		a := c.with("Accept-Language", accept).get(c.path("/timeline?limit=500")).expect(200)
+		if a.header.Get("Content-Language") != language || a.header.Get("Vary") != "Accept-Language" {
+			t.Errorf("for %q in %q, varying by %q", accept, a.header.Get("Content-Language"), a.header.Get("Vary"))
+		}
+		for _, line := range a.list("timeline") {
+			if want := timeline.Text(line["type"].(string), language); line["text"] != want {
+				t.Errorf("for %q %s is %q, want %q", accept, line["type"], line["text"], want)
+			}
+		}
 	}
 
 	var audited []string

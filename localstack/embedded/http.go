@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
 
@@ -35,8 +34,8 @@ func (s *System) routes() http.Handler {
 	mux.HandleFunc("GET /_local/mailbox", s.open(s.showMailbox))
 	mux.HandleFunc("GET /_local/stats", s.open(s.showStats))
 	mux.HandleFunc("POST /_local/rebuild", s.open(s.rebuild))
-	mux.HandleFunc("GET /_local/mails", s.mailPage)
-	mux.HandleFunc("GET /{$}", s.homePage)
+	mux.HandleFunc("GET /_local/mails", guarded(s.mailPage))
+	mux.HandleFunc("GET /{$}", guarded(s.homePage))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		status, detail := http.StatusNotFound, "there is no such route"
 		for _, method := range []string{"GET", "POST", "PUT", "PATCH", "DELETE"} {
@@ -75,8 +74,8 @@ func (s *System) gateway(route topology.Route, endpoint lambdaio.Endpoint) http.
 			ID: newID(), Route: route.Method + " " + route.Path, Path: r.URL.Path, Body: body,
 			Params: make(map[string]string, len(params)), Header: make(map[string]string, len(r.Header)),
 		}
-		if in.Query, err = url.ParseQuery(r.URL.RawQuery); err != nil {
-			problem(w, r.Context(), fault.New(fault.Invalid, "invalid-query", "the query string is malformed"))
+		if in.Query, err = lambdaio.Query(in.Path, r.URL.RawQuery); err != nil {
+			problem(w, r.Context(), err)
 			return
 		}
 		in.Header["host"], in.Header["x-forwarded-proto"] = r.Host, "http"
@@ -130,17 +129,24 @@ type answer func(ctx context.Context, r *http.Request) (any, error)
 
 // open answers a route of the embedded run. It asks nobody who they are: the server listens on this machine only.
 func (s *System) open(answer answer) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		if !fromHere(r) {
-			problem(w, r.Context(), fault.New(fault.Unauthorized, "not-from-here", "this is for programs on this machine, and for pages of this address"))
-			return
-		}
+	return guarded(func(w http.ResponseWriter, r *http.Request) {
 		body, err := answer(r.Context(), r)
 		if err != nil {
 			problem(w, r.Context(), err)
 			return
 		}
 		writeJSON(w, 200, "application/json", body)
+	})
+}
+
+// guarded answers only what was meant for this machine.
+func guarded(answer http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if !fromHere(r) {
+			problem(w, r.Context(), fault.New(fault.Unauthorized, "not-from-here", "this is for programs on this machine, and for pages of this address"))
+			return
+		}
+		answer(w, r)
 	}
 }
 

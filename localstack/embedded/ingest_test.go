@@ -85,6 +85,7 @@ func TestWriteKeys(t *testing.T) {
 		{"", "", 401, "no-write-key"},
 		{"", "another", 401, "invalid-write-key"},
 		{basic("", ""), nil, 401, "no-write-key"},
+		{basic("", ""), WriteKey, 200, ""}, // which names nobody
 		{basic(APIKey, ""), nil, 401, "invalid-write-key"},
 		{"Bearer " + WriteKey, nil, 401, "no-write-key"},
 		{"Bearer " + APIKey, nil, 401, "no-write-key"},

@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"log/slog"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,7 +18,6 @@ import (
 	"defter/pkg/eventstore"
 	"defter/pkg/fault"
 	"defter/pkg/ingest"
-	"defter/pkg/metric"
 	"defter/pkg/order"
 	"defter/pkg/record"
 	"defter/pkg/segment"
@@ -28,13 +25,12 @@ import (
 )
 
 const (
-	ingestWorkers   = 8
-	ingestAttempts  = 30  // of a commit that others overtake: a fact is always accepted
-	commitMessages  = 200 // of one customer, before the next commit
-	commitBytes     = 200_000
-	commitClaims    = 40 // orders and identities: each takes up to two claims, of eventstore.MaxClaims
-	quarantineFor   = 30 * 24 * time.Hour
-	quarantineOwner = "SYSTEM#quarantine" // whose data key seals messages of nobody in particular
+	ingestWorkers  = 8
+	ingestAttempts = 30  // of a commit that others overtake: a fact is always accepted
+	commitMessages = 200 // of one customer, before the next commit
+	commitBytes    = 200_000
+	commitClaims   = 40           // orders and identities: each takes up to two claims, of eventstore.MaxClaims
+	bannerChannel  = consent.Push // the channel of browsers and apps; nothing is sent for analytics, which counts on any
 )
 
 // incoming is a message on its way into a stream.
@@ -50,13 +46,18 @@ type incoming struct {
 func (a *App) ingest(ctx context.Context, c *Call, source ingest.Source, parsed ingest.Request, now time.Time) error {
 	streams := map[string][]incoming{}
 	var names []string
+	from := "" // of a server's messages each has its own
+	if !source.Trusted {
+		from = c.SourceIP
+	}
 	for i, m := range parsed.Messages {
+		m.Origin.IP = from
 		if reason := source.Refuses(m); reason != "" {
-			parsed.Rejected = append(parsed.Rejected, ingest.Rejected{Raw: m.Raw, Reason: reason})
+			parsed.Rejected = append(parsed.Rejected, ingest.Rejected{Raw: m.Raw, Reason: reason, Origin: m.Origin})
 			continue
 		}
-		if m.Context.IP == "" && !source.Trusted {
-			m.Context.IP = c.SourceIP
+		if m.Context.IP == "" {
+			m.Context.IP = from
 		}
 		in := incoming{Message: m}
 		id := m.MessageID
@@ -78,11 +79,12 @@ func (a *App) ingest(ctx context.Context, c *Call, source ingest.Source, parsed 
 		streams[stream] = append(streams[stream], in)
 	}
 	for _, rejected := range parsed.Rejected {
+		rejected.Origin.IP = from
 		stream, err := a.senderOf(ctx, rejected.Raw)
 		if err != nil {
 			return err
 		}
-		if err := a.quarantine(ctx, source, stream, rejected, now); err != nil {
+		if err := a.quarantineMessage(ctx, source, stream, rejected, now); err != nil {
 			return err
 		}
 	}
@@ -171,7 +173,7 @@ func (a *App) takeSome(ctx context.Context, c *Call, source ingest.Source, strea
 			return err
 		}
 		if len(messages) == 1 {
-			return a.quarantine(ctx, source, stream, ingest.Rejected{Raw: messages[0].Raw, Reason: err.Error()}, a.Now())
+			return a.quarantineMessage(ctx, source, stream, ingest.Rejected{Raw: messages[0].Raw, Reason: err.Error(), Origin: messages[0].Origin}, a.Now())
 		}
 	}
 	half := len(messages) / 2
@@ -233,6 +235,14 @@ func (a *App) decideIntake(ctx context.Context, stream string, source ingest.Sou
 			continue
 		}
 		inBatch[m.fingerprint] = true
+		choice, err := chosen(isCustomer, source, s, m, h.Now)
+		if err != nil {
+			return d, err
+		}
+		for _, event := range choice {
+			s = record.Evolve(s, eventstore.Event{Data: event, OccurredAt: m.OccurredAt, RecordedAt: h.Now})
+			d.Events = append(d.Events, eventstore.New{Data: event, OccurredAt: m.OccurredAt, Message: m.fingerprint})
+		}
 		if ingest.Behaviour(m.Message, source) && !mayAnalyse(s.Consent, m.Message, source, h.Now) {
 			continue // accepted and not kept
 		}
@@ -260,14 +270,17 @@ func (a *App) decideIntake(ctx context.Context, stream string, source ingest.Sou
 	return d, nil
 }
 
-// mayAnalyse says whether somebody's behaviour may be kept: what they chose in a banner counts, else their consent, else
-// what the source assumes of who was never asked.
+// mayAnalyse says whether somebody's behaviour may be kept. A refusal that is on record counts before what a banner says,
+// which anybody's page may report; then the banner, then the consent, then what the source assumes of who was never asked.
 func mayAnalyse(s consent.State, m ingest.Message, source ingest.Source, at time.Time) bool {
+	agrees, asked := s.Stance(consent.Analytics, at)
+	if asked && !agrees {
+		return false
+	}
 	if granted, told := m.Context.Consent.Analytics(); told {
 		return granted
 	}
-	agrees, asked := s.Stance(consent.Analytics, at)
-	return agrees || !asked && !source.NeedConsent
+	return agrees || !source.NeedConsent
 }
 
 // begun is the events, and before one that puts the first product into a cart that the cart is begun.
@@ -370,16 +383,12 @@ func (a *App) meaning(ctx context.Context, isCustomer bool, source ingest.Source
 		}
 		return customer.Decide(s, identify)
 	default:
-		var events []any
-		if s.Status == customer.StatusNone { // heard of for the first time
-			created, err := customer.Decide(s, customer.Identify{Source: identify.Source, ExternalID: m.externalID, At: m.OccurredAt})
-			if err != nil {
-				return nil, err
-			}
-			events = created
-			for _, e := range created {
-				s = customer.Evolve(s, e, m.OccurredAt)
-			}
+		events, err := heardOf(source, s, m)
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range events {
+			s = customer.Evolve(s, e, m.OccurredAt)
 		}
 		more, err := customer.Decide(s, customer.LinkVisitor{VisitorID: m.visitor, At: m.OccurredAt})
 		if err != nil {
@@ -396,6 +405,33 @@ func (a *App) meaning(ctx context.Context, isCustomer bool, source ingest.Source
 		}
 		return append(events, more...), err
 	}
+}
+
+// heardOf makes a customer of whom nothing is known yet.
+func heardOf(source ingest.Source, s customer.State, m incoming) ([]any, error) {
+	if s.Status != customer.StatusNone {
+		return nil, nil
+	}
+	return customer.Decide(s, customer.Identify{Source: ingest.Identify(m.Message, source, "", "").Source, ExternalID: m.externalID, At: m.OccurredAt})
+}
+
+// chosen is what a banner says was chosen about analytics, as events (ADR 27). A refusal is recorded of anybody, since it
+// must be kept to; a consent has a term, and may have ended by the time that it is told.
+func chosen(isCustomer bool, source ingest.Source, s record.State, m incoming, now time.Time) ([]any, error) {
+	granted, told := ingest.Chosen(m.Message)
+	if !told || granted && (s.Customer.Status == customer.StatusDeactivated || !consent.Expiry(m.OccurredAt).After(now)) {
+		return nil, nil
+	}
+	from := ingest.Identify(m.Message, source, "", "")
+	choice, err := consent.Decide(s.Consent, consent.Choose{
+		Purpose: consent.Analytics, Granted: granted, Channel: bannerChannel, Method: "consent-banner", IPAddress: from.IPAddress, UserAgent: from.UserAgent,
+		At: m.OccurredAt,
+	})
+	if err != nil || len(choice) == 0 || !isCustomer {
+		return choice, err
+	}
+	created, err := heardOf(source, s.Customer, m)
+	return append(created, choice...), err
 }
 
 // traits are a message's traits, but for those whose numbers are out of every range.
@@ -417,35 +453,10 @@ func traits(m incoming) map[string]any {
 
 // senderOf names the stream of a message that cannot be understood whole, the system's own where nobody is named.
 func (a *App) senderOf(ctx context.Context, raw json.RawMessage) (string, error) {
-	var m struct{ UserID, AnonymousID any }
-	_ = json.Unmarshal(raw, &m) // as far as it goes
 	var in incoming
-	in.UserID, _ = m.UserID.(string)
-	in.AnonymousID, _ = m.AnonymousID.(string)
-	in.UserID, in.AnonymousID = strings.TrimSpace(in.UserID), strings.TrimSpace(in.AnonymousID)
+	in.UserID, in.AnonymousID = ingest.Sender(raw)
 	if n := max(len(in.UserID), len(in.AnonymousID)); n == 0 || n > ingest.MaxID {
 		return quarantineOwner, nil
 	}
 	return a.route(ctx, &in)
-}
-
-// quarantine keeps a message of an accepted batch that cannot be taken in, with the reason. It is sealed under the data
-// key of whom it is about, and so goes with them; of somebody erased nothing is kept.
-func (a *App) quarantine(ctx context.Context, source ingest.Source, stream string, rejected ingest.Rejected, now time.Time) error {
-	raw := rejected.Raw[:min(len(rejected.Raw), ingest.MaxEventBytes)]
-	key := quarantinePrefix + source.ID
-	at := fmt.Sprintf("%013d#%s", now.UnixMilli(), a.NewID())
-	sealed, err := a.Log.Vault.Seal(ctx, stream, key+at, raw)
-	if errors.Is(err, eventstore.ErrErased) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("seal quarantined event: %w", err)
-	}
-	data, err := json.Marshal(quarantined{Reason: rejected.Reason, Bytes: len(rejected.Raw), Stream: stream})
-	if err != nil {
-		return err
-	}
-	slog.WarnContext(ctx, "event quarantined", metric.Count(metric.EventsQuarantined, 1), "source", source.ID, "reason", rejected.Reason)
-	return a.Views.Table.Put(ctx, view.Row{PK: key, SK: at, Data: data, Sealed: sealed, TTL: now.Add(quarantineFor).Unix()})
 }

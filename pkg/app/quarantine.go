@@ -1,11 +1,14 @@
 package app
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,7 +18,10 @@ import (
 	"defter/pkg/fault"
 	"defter/pkg/ingest"
 	"defter/pkg/lambdaio"
+	"defter/pkg/metric"
+	"defter/pkg/source"
 	"defter/pkg/view"
+	"defter/pkg/webhook"
 )
 
 // QuarantinedShown is a message that was accepted and could not be taken in.
@@ -25,7 +31,7 @@ type QuarantinedShown struct {
 	Reason     string          `json:"reason"`
 	ReceivedAt time.Time       `json:"receivedAt"`
 	Bytes      int             `json:"bytes" description:"of the message; no more than 32 KB of it are kept"`
-	Message    json.RawMessage `json:"message,omitempty" description:"as it came, where it is JSON"`
+	Message    json.RawMessage `json:"message,omitempty" description:"as it came, where it is JSON and not too large"`
 }
 
 // QuarantineList is a page of quarantined messages, the newest first.
@@ -39,6 +45,15 @@ type Released struct {
 	Released bool `json:"released"`
 }
 
+const (
+	quarantinePrefix = "QUARANTINE#"
+	quarantineFor    = 30 * 24 * time.Hour
+	quarantineOwner  = "SYSTEM#quarantine" // whose data key seals messages of nobody in particular
+	quarantinePage   = 50                  // messages in an answer
+	quarantineBytes  = 3 << 20             // of an answer, beyond its first message: Lambda's have 6 MB
+	maxKeptHeader    = 16 << 10            // bytes of a delivery's header
+)
+
 // quarantined is what is kept in the open about a quarantined message.
 type quarantined struct {
 	Reason string `json:"reason"`
@@ -46,7 +61,88 @@ type quarantined struct {
 	Stream string `json:"stream"` // whose data key seals it
 }
 
-const quarantinePrefix = "QUARANTINE#"
+// aside is what is sealed: the message, and what it came with, without which it would be another message when it is tried
+// again, of unknown consent and time.
+type aside struct {
+	Message  json.RawMessage `json:"message,omitempty"`
+	Cut      []byte          `json:"cut,omitempty"` // the beginning of one that is too large to be kept
+	Origin   ingest.Origin   `json:"origin"`
+	Delivery *posted         `json:"delivery,omitempty"` // of a webhook's element, which is no message yet
+}
+
+// posted is what a webhook's element came with.
+type posted struct {
+	Header  map[string]string `json:"header"`
+	Element bool              `json:"element"` // whether it was an element of the body, and not all of it
+}
+
+// keptHeader is what is kept of a delivery's header: what a rule may ask for, and no credentials.
+func keptHeader(header map[string]string) map[string]string {
+	kept, size := map[string]string{}, 0
+	for _, name := range slices.Sorted(maps.Keys(header)) {
+		if name == "authorization" || name == "x-write-key" || name == "cookie" {
+			continue
+		}
+		if size += len(name) + len(header[name]); size > maxKeptHeader {
+			break
+		}
+		kept[name] = header[name]
+	}
+	return kept
+}
+
+// quarantineMessage keeps a message of an accepted request that cannot be taken in, with the reason. It is sealed under the
+// data key of whom it is about, and so goes with them; of somebody erased nothing is kept.
+func (a *App) quarantineMessage(ctx context.Context, source ingest.Source, stream string, rejected ingest.Rejected, now time.Time) error {
+	kept := aside{Origin: rejected.Origin}
+	if len(kept.Origin.Context) > ingest.MaxEventBytes {
+		kept.Origin.Context = json.RawMessage(`"too large"`) // which is refused again, as it would be
+	}
+	row, err := a.quarantineRow(ctx, source, stream, rejected.Raw, rejected.Reason, kept, fmt.Sprintf("%013d#%s", now.UnixMilli(), a.NewID()), now)
+	if errors.Is(err, eventstore.ErrErased) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return a.Views.Table.Put(ctx, row)
+}
+
+// quarantineElement keeps an element of a webhook's delivery that fits no rule, once however often it is delivered. Nobody
+// has understood whom it is about.
+func (a *App) quarantineElement(ctx context.Context, source ingest.Source, raw json.RawMessage, from posted, now time.Time) error {
+	// What tells two deliveries of the same words apart, where the service says so.
+	id := digest(source.ID, from.Header["webhook-id"], from.Header["x-shopify-webhook-id"], string(raw))
+	row, err := a.quarantineRow(ctx, source, quarantineOwner, raw, "no rule fits the delivery", aside{Delivery: &from}, fmt.Sprintf("%013d#%s", now.UnixMilli(), id), now)
+	if err != nil {
+		return err
+	}
+	known := view.Row{PK: "QUARANTINED#" + source.ID, SK: id, TTL: row.TTL} // a row of its own: the other's place tells the time
+	_, err = a.Views.Table.Replace(ctx, known, 0, []view.Row{row}, nil)
+	return err
+}
+
+func (a *App) quarantineRow(ctx context.Context, source ingest.Source, stream string, raw json.RawMessage, reason string, kept aside, sk string, now time.Time) (view.Row, error) {
+	if kept.Message = raw; len(raw) > ingest.MaxEventBytes || !json.Valid(raw) {
+		kept.Message, kept.Cut = nil, raw[:min(len(raw), ingest.MaxEventBytes)]
+	}
+	var content bytes.Buffer
+	e := json.NewEncoder(&content)
+	e.SetEscapeHTML(false) // it would grow beyond what is taken in
+	if err := e.Encode(kept); err != nil {
+		return view.Row{}, fmt.Errorf("encode quarantined event: %w", err)
+	}
+	row := view.Row{PK: quarantinePrefix + source.ID, SK: sk, TTL: now.Add(quarantineFor).Unix()}
+	var err error
+	if row.Sealed, err = a.Log.Vault.Seal(ctx, stream, row.PK+row.SK, content.Bytes()); err != nil {
+		return view.Row{}, fmt.Errorf("seal quarantined event: %w", err)
+	}
+	if row.Data, err = json.Marshal(quarantined{Reason: reason, Bytes: len(raw), Stream: stream}); err != nil {
+		return view.Row{}, err
+	}
+	slog.WarnContext(ctx, "event quarantined", metric.Count(metric.EventsQuarantined, 1), "source", source.ID, "reason", reason)
+	return row, nil
+}
 
 // quarantineID names a row to API callers.
 func quarantineID(row view.Row) string {
@@ -59,6 +155,7 @@ func (a *App) listQuarantine(ctx context.Context, c *Call) (lambdaio.Response, e
 	if err != nil {
 		return lambdaio.Response{}, err
 	}
+	limit = min(limit, quarantinePage)
 	ids, err := a.sourceIDs(ctx)
 	if err != nil {
 		return lambdaio.Response{}, err
@@ -69,51 +166,80 @@ func (a *App) listQuarantine(ctx context.Context, c *Call) (lambdaio.Response, e
 		}
 		ids = []string{only}
 	}
-	var rows []view.Row
-	for _, id := range ids {
-		page, _, err := a.Views.Table.List(ctx, quarantinePrefix+id, "", cursor, limit+1, true) // a sort key, the same in every source's partition
-		if err != nil {
-			return lambdaio.Response{}, err
-		}
-		rows = append(rows, page...)
+	rows, more, err := a.newestQuarantined(ctx, ids, cursor, limit)
+	if err != nil {
+		return lambdaio.Response{}, err
 	}
-	slices.SortFunc(rows, func(x, y view.Row) int { return strings.Compare(y.SK, x.SK) })
-	list := QuarantineList{Messages: []QuarantinedShown{}}
+	list, size := QuarantineList{Messages: []QuarantinedShown{}}, 0
 	for i, row := range rows {
-		if i == limit {
-			list.NextCursor = pageCursor(rows[i-1].SK)
-			break
-		}
 		shown, _, err := a.showQuarantined(ctx, row)
-		if errors.Is(err, eventstore.ErrErased) {
+		if errors.Is(err, eventstore.ErrErased) || expired(row, a.Now()) {
 			continue
 		}
 		if err != nil {
 			return lambdaio.Response{}, err
 		}
+		text, err := json.Marshal(shown)
+		if err != nil {
+			return lambdaio.Response{}, err
+		}
+		if size += len(text); size > quarantineBytes && len(list.Messages) > 0 {
+			list.NextCursor = pageCursor(rows[i-1].SK)
+			return lambdaio.Response{Status: 200, Body: list}, nil
+		}
 		list.Messages = append(list.Messages, shown)
+	}
+	if more {
+		list.NextCursor = pageCursor(rows[len(rows)-1].SK)
 	}
 	return lambdaio.Response{Status: 200, Body: list}, nil
 }
 
-func (a *App) showQuarantined(ctx context.Context, row view.Row) (QuarantinedShown, []byte, error) {
-	var kept quarantined
-	if err := json.Unmarshal(row.Data, &kept); err != nil {
-		return QuarantinedShown{}, nil, fmt.Errorf("quarantined message: %w", err)
+// newestQuarantined returns the newest rows of several sources, and whether there are more. DynamoDB cuts a long answer: what
+// is older than the last row of one that was cut is not told, since that source may have newer ones.
+func (a *App) newestQuarantined(ctx context.Context, sourceIDs []string, cursor string, limit int) (rows []view.Row, more bool, err error) {
+	oldest := ""
+	for _, id := range sourceIDs {
+		page, next, err := a.Views.Table.List(ctx, quarantinePrefix+id, "", cursor, limit+1, true) // a sort key, the same in every source's partition
+		if err != nil {
+			return nil, false, err
+		}
+		if next != "" && len(page) > 0 {
+			oldest = max(oldest, page[len(page)-1].SK)
+		}
+		rows = append(rows, page...)
+		slices.SortFunc(rows, func(x, y view.Row) int { return strings.Compare(y.SK, x.SK) })
+		rows = rows[:min(len(rows), limit+1)] // no more than that is ever held
 	}
-	raw, err := a.Log.Vault.Open(ctx, kept.Stream, row.PK+row.SK, row.Sealed)
+	n := len(rows)
+	for n > 0 && (n > limit || rows[n-1].SK < oldest) {
+		n--
+	}
+	return rows[:n], n < len(rows) || oldest != "", nil
+}
+
+// expired says whether a row's time is over: DynamoDB may leave it for days.
+func expired(row view.Row, now time.Time) bool { return row.TTL != 0 && row.TTL <= now.Unix() }
+
+func (a *App) showQuarantined(ctx context.Context, row view.Row) (QuarantinedShown, aside, error) {
+	var open quarantined
+	var kept aside
+	if err := json.Unmarshal(row.Data, &open); err != nil {
+		return QuarantinedShown{}, kept, fmt.Errorf("quarantined message: %w", err)
+	}
+	content, err := a.Log.Vault.Open(ctx, open.Stream, row.PK+row.SK, row.Sealed)
 	if err != nil {
-		return QuarantinedShown{}, nil, fmt.Errorf("open quarantined message: %w", err)
+		return QuarantinedShown{}, kept, fmt.Errorf("open quarantined message: %w", err)
+	}
+	if err := json.Unmarshal(content, &kept); err != nil {
+		return QuarantinedShown{}, kept, fmt.Errorf("quarantined message: %w", err)
 	}
 	at, _, _ := strings.Cut(row.SK, "#")
 	ms, _ := strconv.ParseInt(at, 10, 64) // we wrote it
-	shown := QuarantinedShown{
-		ID: quarantineID(row), SourceID: strings.TrimPrefix(row.PK, quarantinePrefix), Reason: kept.Reason, Bytes: kept.Bytes, ReceivedAt: time.UnixMilli(ms).UTC(),
-	}
-	if json.Valid(raw) {
-		shown.Message = raw
-	}
-	return shown, raw, nil
+	return QuarantinedShown{
+		ID: quarantineID(row), SourceID: strings.TrimPrefix(row.PK, quarantinePrefix), Reason: open.Reason, Bytes: open.Bytes,
+		ReceivedAt: time.UnixMilli(ms).UTC(), Message: kept.Message,
+	}, kept, nil
 }
 
 // releaseQuarantined answers POST /v1/quarantine/{id}/release: the message is tried again, as its source may send now, and
@@ -125,7 +251,7 @@ func (a *App) releaseQuarantined(ctx context.Context, c *Call) (lambdaio.Respons
 	if err != nil || !ok || len(name) > ingest.MaxID || sourceID == "" || sk == "" {
 		return lambdaio.Response{}, absent
 	}
-	source, err := a.sourceByID(ctx, sourceID)
+	source, hook, err := a.sourceByID(ctx, sourceID)
 	if fault.KindOf(err) == fault.NotFound {
 		err = absent
 	}
@@ -136,41 +262,79 @@ func (a *App) releaseQuarantined(ctx context.Context, c *Call) (lambdaio.Respons
 	if err != nil {
 		return lambdaio.Response{}, err
 	}
-	if !ok {
+	if !ok || expired(row, a.Now()) {
 		return lambdaio.Response{}, absent
 	}
-	shown, raw, err := a.showQuarantined(ctx, row)
+	shown, kept, err := a.showQuarantined(ctx, row)
 	if errors.Is(err, eventstore.ErrErased) {
 		return lambdaio.Response{}, absent
 	}
 	if err != nil {
 		return lambdaio.Response{}, err
 	}
-	var message struct{ Type string }
-	_ = json.Unmarshal(raw, &message) // Parse says what is wrong with it
-	parsed, err := ingest.Parse(raw, message.Type, shown.ReceivedAt)
+	messages, err := kept.again(source, hook, shown.ReceivedAt)
 	if err != nil {
-		return lambdaio.Response{}, fault.New(fault.Rejected, "still-invalid", "%s", err)
+		return lambdaio.Response{}, fault.Because(err, fault.Rejected, "still-invalid", "%s", err)
 	}
-	if reason := source.Refuses(parsed.Messages[0]); reason != "" {
-		return lambdaio.Response{}, fault.New(fault.Rejected, "still-invalid", "%s", reason)
-	}
-	if parsed.Messages[0].MessageID == "" { // so that a release made twice stores it once
-		parsed.Messages[0].MessageID = sk
-	}
-	if err := a.takeOne(ctx, c, source, parsed.Messages[0]); err != nil {
-		if fault.KindOf(err) == fault.Invalid {
-			err = fault.Because(err, fault.Rejected, "still-invalid", "%s", err)
+	for _, m := range messages {
+		if m.MessageID == "" { // so that a release made twice stores it once
+			m.MessageID = sk
 		}
+		if err := a.takeOne(ctx, c, source, m); err != nil {
+			if fault.KindOf(err) == fault.Invalid {
+				err = fault.Because(err, fault.Rejected, "still-invalid", "%s", err)
+			}
+			return lambdaio.Response{}, err
+		}
+	}
+	if err := a.keep(ctx, c, "", 0, 200); err != nil { // before it is gone: a call that is made again must find its answer
 		return lambdaio.Response{}, err
 	}
 	if err := a.Views.Table.Delete(ctx, [2]string{row.PK, row.SK}); err != nil {
 		return lambdaio.Response{}, err
 	}
-	if err := a.keep(ctx, c, "", 0, 200); err != nil {
-		return lambdaio.Response{}, err
-	}
 	return a.repeatRelease(ctx, c, "", 0, 200)
+}
+
+// again reads what was put aside as its source may send it now. It returns why it still cannot be taken in.
+func (s aside) again(from ingest.Source, hook *source.Webhook, receivedAt time.Time) ([]ingest.Message, error) {
+	if s.Message == nil {
+		return nil, errors.New("it is too large, or no JSON, and not kept whole")
+	}
+	raws, origin := []json.RawMessage{s.Message}, s.Origin
+	if s.Delivery != nil {
+		if hook == nil {
+			return nil, errors.New("its source is no webhook")
+		}
+		rules, err := webhook.Read(*hook)
+		if err != nil {
+			return nil, err
+		}
+		read := rules.Messages
+		if s.Delivery.Element {
+			read = rules.Element
+		}
+		made, err := read(s.Delivery.Header, s.Message)
+		if err != nil {
+			return nil, err
+		}
+		if len(made.Messages) == 0 || len(made.Unmatched) > 0 {
+			return nil, errors.New("no rule fits the delivery")
+		}
+		raws = made.Messages
+	}
+	messages := make([]ingest.Message, len(raws))
+	for i, raw := range raws {
+		m, err := origin.Again(raw, receivedAt)
+		if err != nil {
+			return nil, err
+		}
+		if reason := from.Refuses(m); reason != "" {
+			return nil, errors.New(reason)
+		}
+		messages[i] = m
+	}
+	return messages, nil
 }
 
 // repeatRelease answers a release.

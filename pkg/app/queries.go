@@ -11,6 +11,7 @@ import (
 	"defter/pkg/fault"
 	"defter/pkg/lambdaio"
 	"defter/pkg/record"
+	"defter/pkg/timeline"
 	"defter/pkg/view"
 )
 
@@ -110,7 +111,7 @@ func (a *App) filter(c *Call) (func(eventstore.Event) bool, error) {
 	}, nil
 }
 
-// TimelineEntry is one event of a timeline, in words.
+// TimelineEntry is one event of a timeline, in the reader's words.
 type TimelineEntry struct {
 	view.Line
 	Text string `json:"text"`
@@ -122,7 +123,7 @@ type TimelineList struct {
 	NextCursor string          `json:"nextCursor,omitempty"`
 }
 
-// listTimeline answers GET /v1/customers/{id}/timeline, newest first.
+// listTimeline answers GET /v1/customers/{id}/timeline, newest first, in the language that Accept-Language asks for.
 func (a *App) listTimeline(ctx context.Context, c *Call) (lambdaio.Response, error) {
 	stream, cursor, limit, err := a.page(ctx, c)
 	if err != nil {
@@ -133,23 +134,11 @@ func (a *App) listTimeline(ctx context.Context, c *Call) (lambdaio.Response, err
 		return lambdaio.Response{}, err
 	}
 	list := TimelineList{Timeline: make([]TimelineEntry, len(lines)), NextCursor: pageCursor(next)}
+	language := timeline.Language(c.Header["accept-language"])
 	for i, line := range lines {
-		list.Timeline[i] = TimelineEntry{line, words(line.Type)}
+		list.Timeline[i] = TimelineEntry{line, timeline.Text(line.Type, language)}
 	}
-	return lambdaio.Response{Status: 200, Body: list}, nil
-}
-
-// words spells an event type out: "ItemAddedToCart" is "Item added to cart".
-func words(eventType string) string {
-	var b strings.Builder
-	for i, r := range eventType {
-		if i > 0 && r >= 'A' && r <= 'Z' {
-			b.WriteByte(' ')
-			r += 'a' - 'A'
-		}
-		b.WriteRune(r)
-	}
-	return b.String()
+	return lambdaio.Response{Status: 200, Header: map[string]string{"content-language": language, "vary": "Accept-Language"}, Body: list}, nil
 }
 
 // AuditList is a page of a customer's audit trail.

@@ -23,7 +23,7 @@ const (
 // SourceRequest is the body of POST and PATCH /v1/sources; what is absent stays as it is.
 type SourceRequest struct {
 	Name              *string   `json:"name,omitempty" maxLength:"100"`
-	Kind              *string   `json:"kind,omitempty" enum:"browser,mobile,server,webhook" description:"a browser's and an app's write keys are public: they may not say what was ordered and paid"`
+	Kind              *string   `json:"kind,omitempty" enum:"browser,mobile,server,webhook" description:"a browser's and an app's write keys are public: they may not say what was ordered and paid. It cannot be changed"`
 	Enabled           *bool     `json:"enabled,omitempty" description:"a disabled source is answered 404; default true"`
 	AllowedOrigins    *[]string `json:"allowedOrigins,omitempty" maxItems:"100" description:"of web pages, as https://shop.example.com; empty for any"`
 	AllowedEvents     *[]string `json:"allowedEvents,omitempty" maxItems:"100" description:"names of track events; others are quarantined; empty for any"`
@@ -241,15 +241,20 @@ func (a *App) writeKeyOf(ctx context.Context, sourceID, keyID string) (string, e
 
 // sources remembers who may send.
 type sources struct {
-	mu    sync.Mutex
-	byKey map[string]issued
-	names []string // ids of all sources
-	read  time.Time
+	loading sync.Mutex // one at a time reads them
+
+	mu      sync.Mutex
+	byKey   map[string]issued
+	ids     []string // of all sources
+	read    time.Time
+	changed int // how often they were forgotten: what was read before that is not remembered
 }
 
+// issued is a source as one of its write keys finds it.
 type issued struct {
 	source source.Source
 	key    source.Key
+	rules  func() (*webhook.Mapping, error) // of a webhook; they are read once
 }
 
 // forget makes the next request read the sources again.
@@ -257,63 +262,86 @@ func (s *sources) forget() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.byKey = nil
+	s.changed++
+}
+
+// remembered returns what is known of who presents a write key; ok is false where it must be read again.
+func (s *sources) remembered(presented string, now time.Time) (byKey map[string]issued, ids []string, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, known := s.byKey[presented]
+	age := now.Sub(s.read)
+	return s.byKey, s.ids, s.byKey != nil && age >= 0 && (age < unknownAgain || known && age < sourcesFor)
 }
 
 // known returns the sources by what their clients present, no older than a while.
 func (a *App) known(ctx context.Context, presented string) (map[string]issued, []string, error) {
-	a.sources.mu.Lock()
-	byKey, names, age := a.sources.byKey, a.sources.names, a.Now().Sub(a.sources.read)
-	a.sources.mu.Unlock()
-	if _, ok := byKey[presented]; byKey != nil && age >= 0 && (age < unknownAgain || ok && age < sourcesFor) {
-		return byKey, names, nil
+	if byKey, ids, ok := a.sources.remembered(presented, a.Now()); ok {
+		return byKey, ids, nil
 	}
+	a.sources.loading.Lock()
+	defer a.sources.loading.Unlock()
+	if byKey, ids, ok := a.sources.remembered(presented, a.Now()); ok { // somebody else has read them meanwhile
+		return byKey, ids, nil
+	}
+	a.sources.mu.Lock()
+	changed, began := a.sources.changed, a.Now()
+	a.sources.mu.Unlock()
 	head, err := a.Log.Load(ctx, source.Stream, source.Fold)
 	if err != nil {
 		return nil, nil, err
 	}
-	byKey, names = map[string]issued{}, nil
+	byKey, ids := map[string]issued{}, []string(nil)
 	for _, s := range source.Fold.Of(head).List() {
-		names = append(names, s.ID)
+		ids = append(ids, s.ID)
+		rules := sync.OnceValues(func() (*webhook.Mapping, error) {
+			if s.Settings.Webhook == nil {
+				return nil, fault.New(fault.Unauthorized, "not-a-webhook", "source does not accept webhook events")
+			}
+			return webhook.Read(*s.Settings.Webhook)
+		})
 		for _, k := range s.Keys {
 			key, err := a.writeKeyOf(ctx, s.ID, k.ID)
 			if err != nil {
 				return nil, nil, err
 			}
-			byKey[key] = issued{s, k}
+			byKey[key] = issued{s, k, rules}
 		}
 	}
 	a.sources.mu.Lock()
 	defer a.sources.mu.Unlock()
-	a.sources.byKey, a.sources.names, a.sources.read = byKey, names, a.Now()
-	return byKey, names, nil
+	if a.sources.changed == changed {
+		a.sources.byKey, a.sources.ids, a.sources.read = byKey, ids, began
+	}
+	return byKey, ids, nil
 }
 
 // sourceIDs are the ids of all sources.
 func (a *App) sourceIDs(ctx context.Context) ([]string, error) {
-	_, names, err := a.known(ctx, "")
-	ids := append([]string(nil), names...)
+	_, known, err := a.known(ctx, "")
+	ids := append([]string(nil), known...)
 	for _, s := range a.Fixed {
 		ids = append(ids, s.ID)
 	}
 	return ids, err
 }
 
-// sourceByID returns a source whatever its keys.
-func (a *App) sourceByID(ctx context.Context, id string) (ingest.Source, error) {
+// sourceByID returns a source whatever its keys, with its webhook if it has one.
+func (a *App) sourceByID(ctx context.Context, id string) (ingest.Source, *source.Webhook, error) {
 	for s := range maps.Values(a.Fixed) {
 		if s.ID == id {
-			return s, nil
+			return s, nil, nil
 		}
 	}
 	head, err := a.Log.Load(ctx, source.Stream, source.Fold)
 	if err != nil {
-		return ingest.Source{}, err
+		return ingest.Source{}, nil, err
 	}
 	s, ok := source.Fold.Of(head)[id]
 	if !ok {
-		return ingest.Source{}, fault.New(fault.NotFound, "no-such-source", "there is no such source")
+		return ingest.Source{}, nil, fault.New(fault.NotFound, "no-such-source", "there is no such source")
 	}
-	return senderOf(s), nil
+	return senderOf(s), s.Settings.Webhook, nil
 }
 
 // senderOf is a source as its messages are judged.
@@ -334,20 +362,20 @@ func (a *App) source(ctx context.Context, key string) (ingest.Source, error) {
 		return s, nil
 	}
 	s, err := a.storedSource(ctx, key)
-	return senderOf(s), err
+	return senderOf(s.source), err
 }
 
-func (a *App) storedSource(ctx context.Context, key string) (source.Source, error) {
+func (a *App) storedSource(ctx context.Context, key string) (issued, error) {
 	byKey, _, err := a.known(ctx, key)
 	if err != nil {
-		return source.Source{}, err
+		return issued{}, err
 	}
 	known, ok := byKey[key]
 	if !ok || !known.key.ValidAt(a.Now()) {
-		return source.Source{}, fault.New(fault.Unauthorized, "invalid-write-key", "invalid write key")
+		return issued{}, fault.New(fault.Unauthorized, "invalid-write-key", "invalid write key")
 	}
 	if !known.source.Settings.Enabled {
-		return source.Source{}, fault.New(fault.NotFound, "source-disabled", "source is disabled")
+		return issued{}, fault.New(fault.NotFound, "source-disabled", "source is disabled")
 	}
-	return known.source, nil
+	return known, nil
 }

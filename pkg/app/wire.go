@@ -9,6 +9,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -37,18 +38,16 @@ func (a *App) IngestEvents(ctx context.Context, r lambdaio.Request) (lambdaio.Re
 			response = accepted()
 		}
 	}
+	header := map[string]string{"vary": "Origin"} // always: settings may be kept by caches, for pages of any origin
 	if origin := r.Header["origin"]; origin != "" {
-		header := map[string]string{
-			"access-control-allow-origin": origin, "access-control-allow-credentials": "true", "access-control-expose-headers": "Retry-After", "vary": "Origin",
-		}
+		header["access-control-allow-origin"], header["access-control-allow-credentials"] = origin, "true"
+		header["access-control-expose-headers"] = "Retry-After"
 		if strings.HasPrefix(r.Route, "OPTIONS ") {
 			header["access-control-allow-methods"], header["access-control-allow-headers"], header["access-control-max-age"] = "GET, POST, OPTIONS", mayAsk(r), "900"
 		}
-		for name, value := range response.Header {
-			header[name] = value
-		}
-		response.Header = header
 	}
+	maps.Copy(header, response.Header)
+	response.Header = header
 	return response, nil
 }
 
@@ -90,7 +89,11 @@ func (a *App) accept(ctx context.Context, r lambdaio.Request, kind string) (lamb
 	if r.Body, err = unzipped(r); err == nil {
 		parsed, err = ingest.Parse(r.Body, kind, now)
 	}
-	source, authErr := a.source(ctx, writeKey(r, parsed.WriteKey))
+	key := writeKey(r, parsed.WriteKey)
+	if key == "" && fault.SlugOf(err) == "too-large" { // and so the key in it was not read
+		return lambdaio.Response{}, err
+	}
+	source, authErr := a.source(ctx, key)
 	switch { // who asks comes before what is wrong with the body: strangers learn nothing
 	case authErr != nil:
 		return lambdaio.Response{}, authErr
@@ -143,33 +146,41 @@ func (a *App) takeWebhook(ctx context.Context, r lambdaio.Request) (lambdaio.Res
 	if err != nil {
 		return lambdaio.Response{}, err
 	}
-	sender, hook := senderOf(stored), stored.Settings.Webhook
+	sender, hook := senderOf(stored.source), stored.source.Settings.Webhook
+	rules, err := stored.rules()
+	if err != nil { // of another kind
+		return lambdaio.Response{}, err
+	}
+	if r.Body, err = unzipped(r); err != nil {
+		return lambdaio.Response{}, err
+	}
 	switch {
-	case hook == nil:
-		return lambdaio.Response{}, fault.New(fault.Unauthorized, "not-a-webhook", "source does not accept webhook events")
 	case len(r.Body) > ingest.MaxBatchBytes:
-		return lambdaio.Response{}, fault.New(fault.Invalid, "too-large", "a delivery has at most %d bytes, this one %d", ingest.MaxBatchBytes, len(r.Body))
+		return lambdaio.Response{}, fault.New(fault.Invalid, "too-large", "a delivery has at most %d bytes", ingest.MaxBatchBytes)
 	case !a.rates.allow(sender, now):
 		return lambdaio.Response{}, fault.New(fault.Busy, "rate-limited", "this source sends more than %d requests a second", sender.Rate)
 	}
 	if err := webhook.Verify(*hook, r.Header, r.Body, now); err != nil {
 		return lambdaio.Response{}, err
 	}
-	messages, unmatched, err := webhook.Messages(*hook, r.Header, r.Body)
+	made, err := rules.Messages(r.Header, r.Body)
 	if err != nil {
 		return lambdaio.Response{}, err
 	}
-	if unmatched > 0 && sender.RefuseUnknown {
-		if err := a.quarantine(ctx, sender, quarantineOwner, ingest.Rejected{Raw: r.Body, Reason: "no rule fits the delivery"}, now); err != nil {
-			return lambdaio.Response{}, err
+	if n := len(made.Unmatched); n > 0 && sender.RefuseUnknown {
+		from := posted{keptHeader(r.Header), made.Elements}
+		for _, raw := range made.Unmatched {
+			if err := a.quarantineElement(ctx, sender, raw, from, now); err != nil {
+				return lambdaio.Response{}, err
+			}
 		}
-	} else if unmatched > 0 {
-		slog.InfoContext(ctx, "webhook delivery fits no rule", "source", sender.ID, "elements", unmatched)
+	} else if n > 0 {
+		slog.InfoContext(ctx, "webhook delivery fits no rule", "source", sender.ID, "elements", n)
 	}
-	if len(messages) == 0 {
+	if len(made.Messages) == 0 {
 		return accepted(), nil
 	}
-	body, err := json.Marshal(map[string]any{"batch": messages})
+	body, err := json.Marshal(map[string]any{"batch": made.Messages})
 	if err != nil {
 		return lambdaio.Response{}, err
 	}
@@ -207,8 +218,9 @@ func writeKey(r lambdaio.Request, body string) string {
 	scheme, token, _ := strings.Cut(r.Header["authorization"], " ")
 	if strings.EqualFold(scheme, "Basic") {
 		if raw, err := base64.StdEncoding.DecodeString(strings.TrimSpace(token)); err == nil {
-			user, _, _ := strings.Cut(string(raw), ":")
-			return user
+			if user, _, _ := strings.Cut(string(raw), ":"); user != "" {
+				return user
+			}
 		}
 	}
 	if key, _, _ := strings.Cut(r.Header["x-write-key"], ":"); key != "" { // a server's may have a secret behind the colon

@@ -67,19 +67,10 @@ const remembered = 50
 // State is the idempotency keys of the latest messages whose outcome is recorded, and when.
 type State struct {
 	Recorded map[string]int64 `json:"recorded,omitempty"` // Unix milliseconds
-	Reported map[string]int64 `json:"reported,omitempty"` // when a provider last reported each kind, by "channel/kind"; likewise
 }
 
 // Evolve folds one event that was recorded at that time; events of other packages change nothing here.
 func Evolve(s State, event any, at time.Time) State {
-	if kind := reportOf(event); kind != "" {
-		reported := maps.Clone(s.Reported)
-		if reported == nil {
-			reported = map[string]int64{}
-		}
-		reported[kind] = max(reported[kind], at.UnixMilli())
-		return State{s.Recorded, reported}
-	}
 	key := keyOf(event)
 	if key == "" {
 		return s
@@ -95,7 +86,7 @@ func Evolve(s State, event any, at time.Time) State {
 		})
 		delete(recorded, keys[0])
 	}
-	return State{recorded, s.Reported}
+	return State{recorded}
 }
 
 // Decider holds the rule that an outcome is recorded once.
@@ -111,25 +102,6 @@ func Decide(s State, outcome any) ([]any, error) {
 		return nil, nil
 	}
 	return []any{outcome}, nil
-}
-
-// reportOf names what a provider reported on a channel, "" for an event that is no report.
-func reportOf(event any) string {
-	switch e := event.(type) {
-	case Delivered:
-		return e.Channel + "/delivered"
-	case Opened:
-		return e.Channel + "/opened"
-	case Clicked:
-		return e.Channel + "/clicked"
-	case Bounced:
-		return e.Channel + "/bounced"
-	case Complained:
-		return e.Channel + "/complained"
-	case Unsubscribed:
-		return e.Channel + "/unsubscribed"
-	}
-	return ""
 }
 
 // keyOf is the idempotency key of an outcome, "" for an event that is none.

@@ -23,6 +23,17 @@ type Revoke struct {
 	Reason  string
 }
 
+// Choose records what somebody chose about a purpose as a whole, as in a banner. A choice that was made before the latest
+// thing on record about the purpose is late and does nothing.
+type Choose struct {
+	Purpose              Purpose
+	Granted              bool
+	Channel              Channel // that stands for the whole purpose where nothing is on record
+	Method               string
+	IPAddress, UserAgent string
+	At                   time.Time
+}
+
 // RevokeMarketing ends all marketing consents, as when the customer is deactivated. Others stay.
 type RevokeMarketing struct{ Reason string }
 

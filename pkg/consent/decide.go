@@ -50,8 +50,8 @@ type Current struct {
 	Channel   Channel    `json:"channel"`
 	Status    string     `json:"status"`
 	Method    string     `json:"consentMethod,omitempty"`
-	GrantedAt time.Time  `json:"grantedAt"`
-	ExpiresAt time.Time  `json:"expiresAt"`
+	GrantedAt time.Time  `json:"grantedAt,omitzero"` // as ExpiresAt not of who refused without having been asked before
+	ExpiresAt time.Time  `json:"expiresAt,omitzero"`
 	RenewedAt *time.Time `json:"renewedAt,omitempty"`
 	RevokedAt *time.Time `json:"revokedAt,omitempty"`
 	Reason    string     `json:"reason,omitempty"`
@@ -196,6 +196,8 @@ func Decide(s State, command Command) ([]any, error) {
 			return nil, fault.New(fault.Invalid, "invalid-reason", "reason must be customer-request, account-deactivated, unsubscribed, complaint or other")
 		}
 		return []any{Revoked(c)}, nil
+	case Choose:
+		return choose(s, c)
 	case RevokeMarketing:
 		var events []any
 		for _, key := range slices.Sorted(maps.Keys(s.Current)) {
@@ -219,6 +221,55 @@ func Decide(s State, command Command) ([]any, error) {
 		return events, nil
 	}
 	return nil, fault.New(fault.Internal, "unknown-command", "consent does not know %T", command)
+}
+
+func choose(s State, c Choose) ([]any, error) {
+	agrees, asked := s.Stance(c.Purpose, c.At)
+	var active []Current
+	for _, key := range slices.Sorted(maps.Keys(s.Current)) {
+		current := s.Current[key]
+		if current.Purpose != c.Purpose {
+			continue
+		}
+		if c.At.Before(current.changedAt()) {
+			return nil, nil
+		}
+		if current.Status == StatusActive {
+			active = append(active, current)
+		}
+	}
+	if c.Granted {
+		if agrees {
+			return nil, nil
+		}
+		return Decide(s, Grant{Purpose: c.Purpose, Channel: c.Channel, Method: c.Method, IPAddress: c.IPAddress, UserAgent: c.UserAgent, At: c.At})
+	}
+	if err := Check(c.Purpose, c.Channel); err != nil {
+		return nil, err
+	}
+	if !asked { // refused at once, which is worth as much as a consent that is taken back
+		return []any{Revoked{c.Purpose, c.Channel, "customer-request"}}, nil
+	}
+	var events []any
+	for _, current := range active {
+		revoked, err := Decide(s, Revoke{Purpose: current.Purpose, Channel: current.Channel, Reason: "customer-request"})
+		if err != nil {
+			return nil, err
+		}
+		events = append(events, revoked...)
+	}
+	return events, nil
+}
+
+// changedAt is when the consent was last granted, renewed or revoked.
+func (c Current) changedAt() time.Time {
+	latest := c.GrantedAt
+	for _, at := range []*time.Time{c.RenewedAt, c.RevokedAt} {
+		if at != nil && at.After(latest) {
+			latest = *at
+		}
+	}
+	return latest
 }
 
 // Due is when the consent next needs Expire: to be announced or ended. ok is false for one that is not active.

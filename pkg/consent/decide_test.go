@@ -83,6 +83,58 @@ func TestRevoke(t *testing.T) {
 		When(t, consent.Revoke{Purpose: consent.Essential, Channel: consent.Email, Reason: "other"}).Fails("essential-consent")
 }
 
+// TestChoose: a choice about a purpose as a whole changes what is on record about it, on whatever channel, and nothing else.
+func TestChoose(t *testing.T) {
+	choose := func(yes bool, at time.Time) consent.Choose {
+		return consent.Choose{
+			Purpose: consent.Analytics, Granted: yes, Channel: consent.Push, Method: "form", IPAddress: "203.0.113.7", UserAgent: "curl", At: at,
+		}
+	}
+	gone := func(c consent.Channel) consent.Revoked {
+		return consent.Revoked{Purpose: consent.Analytics, Channel: c, Reason: "customer-request"}
+	}
+	nobody.When(t, choose(true, granted)).Then(grantOf(consent.Analytics, consent.Push, ends)).Again().Nothing()
+	nobody.When(t, choose(false, granted)).Then(gone(consent.Push)).Again().Nothing() // who was never asked before
+	agrees.When(t, choose(false, granted)).Then(gone(consent.Push))                   // marketing is another matter
+
+	email, sms := grantOf(consent.Analytics, consent.Email, ends), grantOf(consent.Analytics, consent.SMS, ends)
+	nobody.Given(email).When(t, choose(true, granted)).Nothing()
+	nobody.Given(email, sms).When(t, choose(false, granted)).Then(gone(consent.Email), gone(consent.SMS)).Again().Nothing()
+	nobody.Given(gone(consent.Email)).When(t, choose(false, granted)).Nothing()
+	nobody.Given(gone(consent.Email)).When(t, choose(true, granted)).Then(grantOf(consent.Analytics, consent.Push, ends))
+	nobody.Given(email).When(t, choose(true, ends)).Then(grantOf(consent.Analytics, consent.Push, consent.Expiry(ends))) // it has run out
+
+	wrong := choose(false, granted)
+	wrong.Purpose = "whim"
+	nobody.When(t, wrong).Fails("invalid-purpose")
+	wrong.Granted = true
+	nobody.When(t, wrong).Fails("invalid-purpose")
+}
+
+// TestB30_LateChoice: what was chosen before the latest thing on record does not count, in whatever order it comes.
+func TestB30_LateChoice(t *testing.T) {
+	choose := func(yes bool, at time.Time) consent.Choose {
+		return consent.Choose{Purpose: consent.Analytics, Granted: yes, Channel: consent.Push, At: at}
+	}
+	yes := consent.Evolve(consent.State{}, grantOf(consent.Analytics, consent.Email, ends), granted)
+	no := consent.Evolve(yes, consent.Revoked{Purpose: consent.Analytics, Channel: consent.Email}, granted.Add(time.Hour))
+	for _, c := range []struct {
+		name  string
+		state consent.State
+		ask   consent.Choose
+		want  int
+	}{
+		{"a refusal before the consent", yes, choose(false, granted.Add(-time.Minute)), 0},
+		{"a refusal after it", yes, choose(false, granted.Add(time.Minute)), 1},
+		{"a consent before it was taken back", no, choose(true, granted.Add(time.Minute)), 0},
+		{"a consent after it was taken back", no, choose(true, granted.Add(2*time.Hour)), 1},
+	} {
+		if events, err := consent.Decide(c.state, c.ask); err != nil || len(events) != c.want {
+			t.Errorf("%s: %+v, %v", c.name, events, err)
+		}
+	}
+}
+
 // TestB27_RevocationEndsTheCurrentGrantOnly: what was revoked before, or on another channel, keeps its date.
 func TestB27_RevocationEndsTheCurrentGrantOnly(t *testing.T) {
 	first, second := granted.AddDate(0, 1, 0), granted.AddDate(0, 3, 0)

@@ -28,7 +28,7 @@ var spec = []string{
 	"Order Updated", "Order Completed", "Order Refunded", "Order Cancelled", "Coupon Entered", "Coupon Applied", "Coupon Denied", "Coupon Removed",
 	"Product Added to Wishlist", "Product Removed from Wishlist", "Wishlist Product Added to Cart", "Product Shared", "Cart Shared", "Product Reviewed",
 	"Email Delivered", "Email Opened", "Email Link Clicked", "Email Bounced", "Email Marked as Spam", "Unsubscribed", "Experiment Viewed",
-	"Segment Consent Preference Updated", "Products Compared", "Product Compared", "Review Read", "Product Review Read", "Video Watched",
+	PreferenceEvent, "Products Compared", "Product Compared", "Review Read", "Product Review Read", "Video Watched",
 	"Video Playback Started", "Video Playback Completed", "Video Content Started", "Video Content Completed", "Signed Up", "Signed In", "Signed Out",
 }
 
@@ -73,6 +73,23 @@ func (c Consents) Analytics() (granted, told bool) {
 		}
 	}
 	return false, true
+}
+
+// PreferenceEvent is the track event with which a banner reports that somebody chose.
+const PreferenceEvent = "Segment Consent Preference Updated"
+
+// Chosen is what a message says was chosen about analytics, to be recorded. Only a category that is named counts: that one
+// is absent refuses a message, but is no word of the customer's.
+func Chosen(m Message) (granted, told bool) {
+	if m.Type != "track" || m.Event != PreferenceEvent || m.Context.Consent.Preferences == nil {
+		return false, false
+	}
+	for name, chosen := range *m.Context.Consent.Preferences {
+		if strings.EqualFold(name, "analytics") {
+			granted, told = granted || chosen, true
+		}
+	}
+	return granted, told
 }
 
 // kinds are the last parts of the SDKs' paths, which analytics.js shortens to a letter.

@@ -46,6 +46,15 @@ type Message struct {
 	OccurredAt  time.Time // corrected for the skew of the client's clock
 	Claimed     string    // the client's own time, where it was not believed
 	Raw         json.RawMessage
+	Origin      Origin
+}
+
+// Origin is what a message came with, which is needed beside it to understand it again.
+type Origin struct {
+	Kind    string          `json:"kind,omitempty"`    // of a message that came by itself, from its path
+	Context json.RawMessage `json:"context,omitempty"` // of its batch; likewise
+	SentAt  string          `json:"sentAt,omitempty"`
+	IP      string          `json:"ip,omitempty"` // that a page's or an app's request came from
 }
 
 // Context is the part of a message's context that is kept.
@@ -67,6 +76,7 @@ type Context struct {
 type Rejected struct {
 	Raw    json.RawMessage
 	Reason string
+	Origin Origin
 }
 
 // Request is one HTTP request of an SDK.
@@ -111,6 +121,31 @@ type wireMessage struct {
 	OriginalTimestamp string          `json:"originalTimestamp"`
 	SentAt            string          `json:"sentAt"`
 	WriteKey          string          `json:"writeKey"`
+	MergeProperties   json.RawMessage `json:"mergeProperties"`
+}
+
+// merged makes an alias of a merge, as RudderStack's API has it, where it says just that: that two ids are one person's, of
+// which the first is a user's. Addresses and telephone numbers are no ids here.
+func merged(m *Message, properties json.RawMessage) error {
+	var identities []struct {
+		Type  string `json:"type"`
+		Value id     `json:"value"`
+	}
+	if json.Unmarshal(properties, &identities) != nil || len(identities) != 2 {
+		return fmt.Errorf("a merge event needs two mergeProperties, each with a type and a value")
+	}
+	kinds := map[string]string{"userid": "user", "user_id": "user", "anonymousid": "visitor", "anonymous_id": "visitor"}
+	first, second := identities[0], identities[1]
+	switch {
+	case kinds[strings.ToLower(first.Type)] != "user" || kinds[strings.ToLower(second.Type)] == "":
+		return fmt.Errorf("a merge is understood of a userId and, behind it, another userId or an anonymousId")
+	case first.Value == "" || second.Value == "" || first.Value == second.Value:
+		return fmt.Errorf("a merge event needs two different ids")
+	case m.UserID != "" && m.UserID != string(first.Value):
+		return fmt.Errorf("a merge event's userId must be the first of its mergeProperties")
+	}
+	m.Type, m.UserID, m.PreviousID = "alias", string(first.Value), string(second.Value)
+	return nil
 }
 
 // Parse reads a request's body. kind is the path's last part: "batch" or a message type.
@@ -127,6 +162,7 @@ func Parse(body []byte, kind string, receivedAt time.Time) (Request, error) {
 	}
 	w.Type = kind
 	m, err := message(body, w, "", Context{}, receivedAt)
+	m.Origin.Kind = kind
 	if err != nil {
 		return Request{WriteKey: w.WriteKey}, fault.New(fault.Invalid, "invalid-event", "%s", err)
 	}
@@ -149,31 +185,74 @@ func parseBatch(body []byte, receivedAt time.Time) (Request, error) {
 	if len(batch.Batch) == 0 {
 		return Request{WriteKey: batch.WriteKey}, fault.New(fault.Invalid, "empty-batch", "the batch is empty")
 	}
+	origin := Origin{Context: batch.Context, SentAt: batch.SentAt}
 	shared, sharedErr := sharedContext(batch.Context)
 	r := Request{WriteKey: batch.WriteKey, Messages: make([]Message, 0, len(batch.Batch))}
 	for i, raw := range batch.Batch {
-		var w wireMessage
-		err := json.Unmarshal(raw, &w)
-		var m Message
-		switch {
-		case i >= MaxBatchEvents:
+		m, err := element(raw, batch.SentAt, shared, sharedErr, receivedAt)
+		if i >= MaxBatchEvents {
 			err = fmt.Errorf("a batch has at most %d events", MaxBatchEvents)
-		case len(raw) > MaxEventBytes:
-			err = fmt.Errorf("an event has at most %d bytes, this one %d", MaxEventBytes, len(raw))
-		case err != nil || !isObject(raw):
-			err = fmt.Errorf("the event is not an object of the expected fields")
-		case sharedErr != nil:
-			err = fmt.Errorf("the batch's %w", sharedErr)
-		default:
-			m, err = message(raw, w, batch.SentAt, shared, receivedAt)
 		}
 		if err != nil {
-			r.Rejected = append(r.Rejected, Rejected{Raw: raw, Reason: err.Error()})
+			r.Rejected = append(r.Rejected, Rejected{Raw: raw, Reason: err.Error(), Origin: origin})
 			continue
 		}
+		m.Origin = origin
 		r.Messages = append(r.Messages, m)
 	}
 	return r, nil
+}
+
+// element reads one message of a batch.
+func element(raw json.RawMessage, sentAt string, shared Context, sharedErr error, receivedAt time.Time) (Message, error) {
+	if len(raw) > MaxEventBytes {
+		return Message{}, fmt.Errorf("an event has at most %d bytes, this one %d", MaxEventBytes, len(raw))
+	}
+	var w wireMessage
+	if err := json.Unmarshal(raw, &w); err != nil || !isObject(raw) {
+		return Message{}, fmt.Errorf("the event is not an object of the expected fields")
+	}
+	if sharedErr != nil {
+		return Message{}, fmt.Errorf("the batch's %w", sharedErr)
+	}
+	return message(raw, w, sentAt, shared, receivedAt)
+}
+
+// Again reads a message as it was read when it was received.
+func (o Origin) Again(raw json.RawMessage, receivedAt time.Time) (m Message, err error) {
+	if o.Kind == "" {
+		shared, sharedErr := sharedContext(o.Context)
+		m, err = element(raw, o.SentAt, shared, sharedErr, receivedAt)
+	} else {
+		var r Request
+		if r, err = Parse(raw, o.Kind, receivedAt); err == nil && len(r.Messages) != 1 {
+			err = fmt.Errorf("it is not one event")
+		}
+		if err == nil {
+			m = r.Messages[0]
+		}
+	}
+	if m.Context.IP == "" {
+		m.Context.IP = o.IP
+	}
+	m.Origin = o
+	return m, err
+}
+
+// Sender is whom a message names, as far as it can be read.
+func Sender(raw json.RawMessage) (userID, anonymousID string) {
+	var m struct {
+		UserID      json.RawMessage `json:"userId"`
+		AnonymousID json.RawMessage `json:"anonymousId"`
+	}
+	_ = json.Unmarshal(raw, &m) // as far as it goes
+	var user, visitor id
+	for to, data := range map[*id]json.RawMessage{&user: m.UserID, &visitor: m.AnonymousID} {
+		if len(data) > 0 && json.Unmarshal(data, to) != nil {
+			*to = ""
+		}
+	}
+	return string(user), string(visitor)
 }
 
 // sharedContext reads the context that a batch's events have in common.
@@ -220,7 +299,14 @@ func message(raw []byte, w wireMessage, sentAt string, shared Context, receivedA
 			return m, fmt.Errorf("%s must be an object", part.name)
 		}
 	}
+	if m.Type == "merge" && (m.UserID != "" || m.AnonymousID != "") {
+		if err := merged(&m, w.MergeProperties); err != nil {
+			return m, err
+		}
+	}
 	switch {
+	case m.Type == "merge":
+		return m, fmt.Errorf("request neither has anonymousId nor userId")
 	case !types[m.Type]:
 		return m, fmt.Errorf("type must be identify, track, page, screen, group or alias")
 	case m.UserID == "" && m.AnonymousID == "" && !(m.Type == "alias" && m.PreviousID != ""):

@@ -50,7 +50,7 @@ func TestParseTakesEveryType(t *testing.T) {
 
 // same compares two messages but for the bytes they came in.
 func same(a, b ingest.Message) bool {
-	a.Raw, b.Raw = nil, nil
+	a.Raw, b.Raw, a.Origin, b.Origin = nil, nil, ingest.Origin{}, ingest.Origin{}
 	return fmt.Sprintf("%+v", a) == fmt.Sprintf("%+v", b)
 }
 
@@ -125,6 +125,38 @@ func TestParseRefuses(t *testing.T) {
 	}
 	if m := one(t, "track", `{"userId":"`+long[:256]+`","event":"x","messageId":"`+strings.Repeat("a", 100)+`","properties":null,"context":null}`); len(m.UserID) != 256 || len(m.MessageID) != 100 {
 		t.Errorf("%d, %d", len(m.UserID), len(m.MessageID))
+	}
+}
+
+// TestMerge: what RudderStack calls a merge is an alias where it names two ids.
+func TestMerge(t *testing.T) {
+	of := func(first, second string) string {
+		return `"mergeProperties":[` + first + `,` + second + `]`
+	}
+	identity := func(kind, value string) string { return `{"type":"` + kind + `","value":` + value + `}` }
+	user, visitor := identity("userId", `"u1"`), identity("anonymous_id", `"a1"`)
+	for _, body := range []string{
+		`{"userId":"u1",` + of(user, visitor) + `}`, `{"anonymousId":"a9",` + of(identity("user_id", `"u1"`), identity("USERID", `"a1"`)) + `}`,
+	} {
+		if m := one(t, "merge", body); m.Type != "alias" || m.UserID != "u1" || m.PreviousID != "a1" {
+			t.Errorf("%s is %+v", body, m)
+		}
+		inBatch := `{"batch":[` + strings.Replace(body, "{", `{"type":"merge",`, 1) + `]}`
+		if r, err := ingest.Parse([]byte(inBatch), "batch", received); err != nil || len(r.Messages) != 1 || r.Messages[0].PreviousID != "a1" {
+			t.Errorf("%s: %+v, %v", inBatch, r, err)
+		}
+	}
+	for _, body := range []string{
+		`{"userId":"u1"}`, `{` + of(user, visitor) + `}`, `{"userId":"u2",` + of(user, visitor) + `}`, `{"userId":"u1",` + of(visitor, user) + `}`,
+		`{"userId":"u1",` + of(user, user) + `}`, `{"userId":"u1",` + of(user, identity("userId", `""`)) + `}`,
+		`{"userId":"u1",` + of(identity("email", `"ada@example.com"`), identity("mobile", `"+44 1"`)) + `}`, `{"userId":"u1",` + of(user, identity("email", `"a@b.example"`)) + `}`,
+		`{"userId":"u1","mergeProperties":[` + user + `]}`, `{"userId":"u1","mergeProperties":[` + user + `,` + visitor + `,` + visitor + `]}`,
+		`{"userId":"u1","mergeProperties":{}}`, `{"userId":"u1","mergeProperties":null}`, `{"userId":"u1",` + of(user, `7`) + `}`,
+		`{"userId":"u1",` + of(user, identity("userId", `"`+strings.Repeat("x", 257)+`"`)) + `}`,
+	} {
+		if r, err := ingest.Parse([]byte(body), "merge", received); fault.SlugOf(err) != "invalid-event" || len(r.Messages) > 0 {
+			t.Errorf("%s: %+v, %v", body, r, err)
+		}
 	}
 }
 

@@ -124,10 +124,17 @@ func requestOf(in events.APIGatewayV2HTTPRequest) (Request, error) {
 		r.Body = body
 	}
 	var err error
-	if r.Query, err = url.ParseQuery(in.RawQueryString); err != nil {
-		return r, fault.New(fault.Invalid, "invalid-query", "the query string is malformed")
+	r.Query, err = Query(r.Path, in.RawQueryString)
+	return r, err
+}
+
+// Query reads a query string. A pixel's is read as far as it goes: it is always answered with an image.
+func Query(path, raw string) (url.Values, error) {
+	values, err := url.ParseQuery(raw)
+	if err != nil && !strings.HasPrefix(path, "/pixel/") {
+		return nil, fault.New(fault.Invalid, "invalid-query", "the query string is malformed")
 	}
-	return r, nil
+	return values, nil
 }
 
 var statuses = map[fault.Kind]int{
@@ -140,14 +147,14 @@ func ProblemOf(ctx context.Context, err error, requestID string) Response {
 	header := map[string]string{"content-type": "application/problem+json"}
 	if e, ok := errors.AsType[*fault.Error](err); ok {
 		p.Type, p.Title, p.Status, p.Detail = "urn:defter:problem:"+e.Slug, string(e.Kind), statuses[e.Kind], e.Detail
-		if e.Slug == "too-large" {
+		switch e.Slug {
+		case "too-large":
 			p.Status = 413
+		case "rate-limited":
+			p.Status = 429
 		}
 	} else if IsBusy(err) {
 		p.Type, p.Title, p.Status = "urn:defter:problem:busy", string(fault.Busy), 503
-	}
-	if e, ok := errors.AsType[*fault.Error](err); ok && e.Slug == "rate-limited" {
-		p.Status = 429
 	}
 	if p.Status == 503 || p.Status == 429 {
 		header["retry-after"] = "1"

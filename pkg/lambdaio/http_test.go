@@ -102,6 +102,20 @@ func TestRequestsThatCannotBeRead(t *testing.T) {
 	}
 }
 
+// TestPixelsQuery is read as far as it goes.
+func TestPixelsQuery(t *testing.T) {
+	for raw, want := range map[string]string{"a=%zz&b=1": "1", "a;b&b=1": "1", "%%%": "", "b=1": "1"} {
+		var got *lambdaio.Request
+		answer(t, events.APIGatewayV2HTTPRequest{RawPath: "/pixel/v1/track", RawQueryString: raw}, func(_ context.Context, r lambdaio.Request) (lambdaio.Response, error) {
+			got = &r
+			return lambdaio.Response{Status: 200}, nil
+		})
+		if got == nil || got.Query.Get("b") != want {
+			t.Errorf("%s is read as %+v", raw, got)
+		}
+	}
+}
+
 func TestResponse(t *testing.T) {
 	for _, c := range []struct {
 		response lambdaio.Response
@@ -158,6 +172,7 @@ func TestProblems(t *testing.T) {
 		{fault.New(fault.Rejected, "terms-not-accepted", "what is this"), 422, "terms-not-accepted", fault.Rejected},
 		{fault.New(fault.Internal, "unknown-command", "what is this"), 500, "unknown-command", fault.Internal},
 		{fault.New(fault.Busy, "not-ready", "what is this"), 503, "not-ready", fault.Busy},
+		{fault.New(fault.Busy, "rate-limited", "what is this"), 429, "rate-limited", fault.Busy},
 		{fmt.Errorf("append: %w", fault.Because(secret, fault.Conflict, "email-taken", "what is this")), 409, "email-taken", fault.Conflict},
 		{secret, 500, "internal", fault.Internal},
 		{fmt.Errorf("append: %w: %w", eventstore.ErrBusy, secret), 503, "busy", fault.Busy},
@@ -172,7 +187,7 @@ func TestProblems(t *testing.T) {
 		if strings.Contains(out.Body, "secret") || strings.Contains(out.Body, "answered") {
 			t.Errorf("%v is answered with %s", c.err, out.Body)
 		}
-		if _, later := out.Headers["retry-after"]; later != (c.status == 503) {
+		if _, later := out.Headers["retry-after"]; later != (c.status == 503 || c.status == 429) {
 			t.Errorf("%d: %v", c.status, out.Headers)
 		}
 		if _, how := out.Headers["www-authenticate"]; how != (c.status == 401) {

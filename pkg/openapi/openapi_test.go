@@ -47,6 +47,36 @@ func TestHealth(t *testing.T) {
 	}
 }
 
+func TestHealthByItsOtherName(t *testing.T) {
+	if out := get(t, "/health", nil); out.StatusCode != 200 || out.Body != `{"status":"healthy"}` {
+		t.Errorf("%d %s", out.StatusCode, out.Body)
+	}
+	if out := get(t, "/health", errors.New("away")); out.StatusCode != 503 {
+		t.Errorf("%d %s", out.StatusCode, out.Body)
+	}
+}
+
+// TestVersion is that of the changelog, whatever the store does.
+func TestVersion(t *testing.T) {
+	changelog, err := os.ReadFile("../../CHANGELOG.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	latest := regexp.MustCompile(`(?m)^## \[([^]]+)\]`).FindStringSubmatch(string(changelog))
+	out := get(t, "/version", errors.New("away"))
+	var v openapi.Version
+	if err := json.Unmarshal([]byte(out.Body), &v); err != nil || out.StatusCode != 200 || latest == nil || v.Version != latest[1] {
+		t.Errorf("%d %s, the changelog has %v", out.StatusCode, out.Body, latest)
+	}
+}
+
+func TestRobotsStayAway(t *testing.T) {
+	out := get(t, "/robots.txt", errors.New("away"))
+	if out.StatusCode != 200 || out.Body != "User-agent: *\nDisallow: /\n" || !strings.HasPrefix(out.Headers["content-type"], "text/plain") {
+		t.Errorf("%d %v %q", out.StatusCode, out.Headers, out.Body)
+	}
+}
+
 type operation struct {
 	Parameters []struct {
 		Name, In string
@@ -158,8 +188,9 @@ func TestDescriptionIsComplete(t *testing.T) {
 				_, problem := r.Content["application/problem+json"]
 				_, answer := r.Content["application/json"]
 				_, image := r.Content["image/gif"]
+				_, text := r.Content["text/plain"]
 				switch {
-				case status == "204" && len(r.Content) == 0, status == "200" && image && len(r.Content) == 1:
+				case status == "204" && len(r.Content) == 0, status == "200" && (image || text) && len(r.Content) == 1:
 					good++
 				case status[0] == '2' && answer && !problem:
 					good++

@@ -68,6 +68,11 @@ func Major(amount int64, currency string) string {
 	if !ok {
 		digits = 2
 	}
+	return Decimal(amount, digits)
+}
+
+// Decimal writes an amount that is counted in units of so many decimal digits.
+func Decimal(amount int64, digits int) string {
 	sign, n := "", strconv.FormatUint(uint64(amount), 10)
 	if amount < 0 {
 		sign, n = "-", strconv.FormatUint(-uint64(amount), 10)

@@ -207,7 +207,8 @@ func Create(s State, id, keyID string, settings Settings) ([]any, error) {
 	return []any{Created{SourceID: id, Settings: settings}, KeyIssued{SourceID: id, KeyID: keyID}}, nil
 }
 
-// Change gives a source other settings.
+// Change gives a source other settings. Its kind stays: the keys of a page are known to everybody, and must not become
+// those of a server.
 func Change(s State, id string, by func(*Settings)) ([]any, error) {
 	source, ok := s[id]
 	if !ok {
@@ -215,6 +216,9 @@ func Change(s State, id string, by func(*Settings)) ([]any, error) {
 	}
 	next := source.Settings
 	by(&next)
+	if next.Kind != source.Settings.Kind {
+		return nil, fault.New(fault.Rejected, "kind-is-fixed", "a source stays a %s; make another source", source.Settings.Kind)
+	}
 	if err := next.check(); err != nil {
 		return nil, err
 	}
@@ -231,13 +235,16 @@ func Rotate(s State, id, keyID string, now, until time.Time) ([]any, error) {
 		return nil, unknown()
 	}
 	var events []any
-	valid := 0
+	valid := 0 // beside the new one
 	for _, k := range source.Keys {
 		if !k.ValidAt(now) {
 			continue
 		}
-		if valid++; k.ValidAt(until) {
+		if k.ValidAt(until) {
 			events = append(events, KeyRetired{SourceID: id, KeyID: k.ID, ExpiresAt: until})
+		}
+		if now.Before(until) { // else it ends now
+			valid++
 		}
 	}
 	if valid >= MaxKeys {

@@ -199,7 +199,7 @@ var Functions = []Function{
 		Routes: []Route{
 			{"POST", "/v1/identify", WriteKey}, {"POST", "/v1/track", WriteKey}, {"POST", "/v1/page", WriteKey},
 			{"POST", "/v1/screen", WriteKey}, {"POST", "/v1/group", WriteKey}, {"POST", "/v1/alias", WriteKey},
-			{"POST", "/v1/batch", WriteKey}, {"POST", "/v1/import", WriteKey},
+			{"POST", "/v1/merge", WriteKey}, {"POST", "/v1/batch", WriteKey}, {"POST", "/v1/import", WriteKey},
 			// analytics.js shortens the types to a letter; m is what it measures about itself.
 			{"POST", "/v1/i", WriteKey}, {"POST", "/v1/t", WriteKey}, {"POST", "/v1/p", WriteKey}, {"POST", "/v1/s", WriteKey},
 			{"POST", "/v1/g", WriteKey}, {"POST", "/v1/a", WriteKey}, {"POST", "/v1/b", WriteKey}, {"POST", "/v1/m", Public},
@@ -233,8 +233,10 @@ var Functions = []Function{
 	api("release-quarantined", "Try again to take in a quarantined message.", "POST", "/v1/quarantine/{id}/release",
 		[]Access{appendEvents, writeViews, makeKeys, wrap, apiKey}),
 	{
-		Name: "describe-api", Summary: "Answer health checks and describe the API.",
-		Routes:         []Route{{"GET", "/healthz", Public}, {"GET", "/openapi.json", Public}},
+		Name: "describe-api", Summary: "Answer health checks, and describe the API and its version.",
+		Routes: []Route{
+			{"GET", "/healthz", Public}, {"GET", "/health", Public}, {"GET", "/version", Public}, {"GET", "/robots.txt", Public}, {"GET", "/openapi.json", Public},
+		},
 		Access:         []Access{{Keys, []string{"dynamodb:GetItem"}}},
 		TimeoutSeconds: 5, MemoryMB: 128,
 	},

@@ -13,6 +13,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -137,7 +138,7 @@ func (t Table) Replace(ctx context.Context, row Row, old int64, put []Row, remov
 		writes = append(writes, types.TransactWriteItem{Delete: &types.Delete{TableName: &t.Name, Key: key(k[0], k[1])}})
 	}
 	_, err := t.Client.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: writes})
-	if _, cancelled := errors.AsType[*types.TransactionCanceledException](err); cancelled {
+	if overtaken(err) {
 		return false, nil
 	}
 	if err != nil {
@@ -156,13 +157,22 @@ func (t Table) Remove(ctx context.Context, row Row, others [][2]string) (bool, e
 		writes = append(writes, types.TransactWriteItem{Delete: &types.Delete{TableName: &t.Name, Key: key(k[0], k[1])}})
 	}
 	_, err := t.Client.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: writes})
-	if _, cancelled := errors.AsType[*types.TransactionCanceledException](err); cancelled {
+	if overtaken(err) {
 		return false, nil
 	}
 	if err != nil {
 		return false, fmt.Errorf("remove view: %w", err)
 	}
 	return true, nil
+}
+
+// overtaken says whether a transaction was cancelled because somebody else was first, and not because it could not be done.
+func overtaken(err error) bool {
+	cancelled, ok := errors.AsType[*types.TransactionCanceledException](err)
+	return ok && slices.ContainsFunc(cancelled.CancellationReasons, func(r types.CancellationReason) bool {
+		code := aws.ToString(r.Code)
+		return code == "ConditionalCheckFailed" || code == "TransactionConflict"
+	})
 }
 
 // PutMany stores rows, whatever was there.

@@ -325,3 +325,28 @@ func TestCursors(t *testing.T) {
 		}
 	}
 }
+
+// cancelling cancels every transaction for a reason.
+type cancelling struct {
+	meter.API
+	reason string
+}
+
+func (c cancelling) TransactWriteItems(context.Context, *dynamodb.TransactWriteItemsInput, ...func(*dynamodb.Options)) (*dynamodb.TransactWriteItemsOutput, error) {
+	return nil, &types.TransactionCanceledException{CancellationReasons: []types.CancellationReason{{Code: new("None")}, {Code: &c.reason}}}
+}
+
+// TestACancelledTransactionIsNotAlwaysOvertaken: who believed that would think what was not written to be there.
+func TestACancelledTransactionIsNotAlwaysOvertaken(t *testing.T) {
+	for reason, overtaken := range map[string]bool{"ConditionalCheckFailed": true, "TransactionConflict": true, "ThrottlingError": false, "ValidationError": false} {
+		table := Table{Client: cancelling{reason: reason}, Name: "views"}
+		written, err := table.Replace(t.Context(), Row{PK: "a", SK: "b"}, 0, []Row{{PK: "a", SK: "c"}}, nil)
+		if written || (err == nil) != overtaken {
+			t.Errorf("replaced after %s: %v, %v", reason, written, err)
+		}
+		written, err = table.Remove(t.Context(), Row{PK: "a", SK: "b", Version: 1}, nil)
+		if written || (err == nil) != overtaken {
+			t.Errorf("removed after %s: %v, %v", reason, written, err)
+		}
+	}
+}

@@ -1,6 +1,20 @@
 package webhook
 
-import "defter/pkg/source"
+import (
+	"defter/pkg/order"
+	"defter/pkg/source"
+)
+
+// stripeDigits are the decimal digits of Stripe's amounts where they are not those of ISO 4217 (docs.stripe.com/currencies,
+// "Zero-decimal currencies" and "Special cases"): krónur and shillings lost their fractions, and are still sent as hundredths.
+var stripeDigits = map[string]int{"ISK": 2, "UGX": 2, "MGA": 0}
+
+func stripeMajor(amount int64, currency string) string {
+	if digits, ok := stripeDigits[currency]; ok {
+		return order.Decimal(amount, digits)
+	}
+	return order.Major(amount, currency)
+}
 
 // Presets are the rules of services that need none of their own, by the name of their signature.
 var Presets = map[string]source.Webhook{

@@ -25,59 +25,121 @@ const (
 	unix     = "unix:"
 )
 
-type rule source.Rule
+// delivery is what paths look into.
+type delivery struct {
+	exact   map[string]any // {header, body}, its numbers as they were written
+	counted map[string]any // the same with numbers that filters can compare, nil until one asks
+}
 
-func (r rule) expressions() []string {
-	list := slices.Sorted(maps.Values(r.Properties))
-	for _, e := range []string{r.UserID, r.AnonymousID, r.MessageID, r.Timestamp} {
-		if e != "" {
-			list = append(list, e)
+func (d *delivery) numbers() map[string]any {
+	if d.counted == nil {
+		d.counted, _ = counted(d.exact).(map[string]any)
+	}
+	return d.counted
+}
+
+// counted is a value with its numbers as machines count. They lose digits: an order id may have twenty.
+func counted(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		next := make(map[string]any, len(v))
+		for name, member := range v {
+			next[name] = counted(member)
+		}
+		return next
+	case []any:
+		next := make([]any, len(v))
+		for i, element := range v {
+			next[i] = counted(element)
+		}
+		return next
+	case json.Number:
+		if n, err := v.Int64(); err == nil {
+			return n
+		}
+		if f, err := v.Float64(); err == nil {
+			return f
 		}
 	}
-	return list
+	return v
 }
 
-func pathOf(expression string) (path string, isConstant bool) {
-	if strings.HasPrefix(expression, constant) {
-		return "", true
+// path is a JSON path that was read.
+type path struct {
+	expr    jp.Expr
+	filters bool
+}
+
+func readPath(text string) (path, error) {
+	x, err := jp.ParseString(text)
+	if err != nil || !strings.HasPrefix(text, "$") {
+		return path{}, invalid("%.100q is not a JSON path such as $.body.id", text)
 	}
-	return strings.TrimPrefix(strings.TrimPrefix(expression, minor), unix), false
+	return path{x, slices.ContainsFunc(x, func(f jp.Frag) bool { _, is := f.(*jp.Filter); return is })}, nil
 }
 
-func selected(root any, path string) []any {
-	x, err := jp.ParseString(path)
-	if err != nil { // Check has read it
+// in returns what the path finds. A filter is asked about numbers that it can compare; what it finds is told as written.
+func (p path) in(d *delivery) []any {
+	if !p.filters {
+		return p.expr.Get(d.exact)
+	}
+	var found []any
+	for _, where := range p.expr.Locate(d.numbers(), maxElements+1) {
+		found = append(found, where.Get(d.exact)...)
+	}
+	return found
+}
+
+// expression takes a value out of a delivery. The zero expression takes none.
+type expression struct {
+	is       string // constant, minor, unix or "" for a path as it is
+	constant string
+	path     path
+}
+
+func readExpression(text string) (e expression, err error) {
+	if rest, ok := strings.CutPrefix(text, constant); ok {
+		return expression{is: constant, constant: rest}, nil
+	}
+	for _, prefix := range []string{minor, unix} {
+		if rest, ok := strings.CutPrefix(text, prefix); ok {
+			e.is, text = prefix, rest
+			break
+		}
+	}
+	if text != "" || e.is != "" {
+		e.path, err = readPath(text)
+	}
+	return e, err
+}
+
+// value is what the expression says of a delivery, nil for nothing. major writes an amount of minor units.
+func (e expression) value(d *delivery, major func(int64) string) any {
+	if e.is == constant {
+		return e.constant
+	}
+	if e.path.expr == nil {
 		return nil
 	}
-	return x.Get(root)
-}
-
-// value is what an expression says of a delivery, nil for nothing.
-func value(root any, expression, currency string) any {
-	path, isConstant := pathOf(expression)
-	if isConstant {
-		return expression[len(constant):]
-	}
-	found := selected(root, path)
+	found := e.path.in(d)
 	if len(found) == 0 || found[0] == nil {
 		return nil
 	}
-	text := plain(found[0])
-	switch {
-	case strings.HasPrefix(expression, minor):
-		n, err := strconv.ParseInt(text, 10, 64)
-		if err != nil {
-			return nil
-		}
-		return json.Number(order.Major(n, currency))
-	case strings.HasPrefix(expression, unix):
-		n, err := strconv.ParseInt(text, 10, 64)
-		if err != nil {
-			return nil
-		}
-		return time.Unix(n, 0).UTC().Format(time.RFC3339)
+	if e.is == "" {
+		return found[0]
 	}
-	return found[0]
+	n, err := strconv.ParseInt(plain(found[0]), 10, 64)
+	switch {
+	case err != nil:
+		return nil
+	case e.is == minor:
+		return json.Number(major(n))
+	}
+	return time.Unix(n, 0).UTC().Format(time.RFC3339)
+}
+
+func (e expression) text(d *delivery) string {
+	return plain(e.value(d, func(n int64) string { return strconv.FormatInt(n, 10) }))
 }
 
 // plain is a JSON string or number as text.
@@ -93,58 +155,105 @@ func plain(v any) string {
 	return ""
 }
 
-func (r rule) fits(root any) bool {
-	for path, want := range r.When {
-		found := selected(root, path)
-		if len(found) == 0 || plain(found[0]) != want {
+// rule is a source's rule whose expressions were read.
+type rule struct {
+	kind, event                               string
+	when                                      []condition
+	userID, anonymousID, messageID, timestamp expression
+	currency                                  expression
+	properties                                map[string]expression
+	major                                     func(amount int64, currency string) string
+	content                                   []byte // all that it says
+}
+
+type condition struct {
+	path path
+	want string
+}
+
+func readRule(r source.Rule, signature string) (rule, error) {
+	next := rule{kind: r.Type, event: r.Event, properties: map[string]expression{}, major: order.Major}
+	if signature == source.Stripe {
+		next.major = stripeMajor
+	}
+	if next.kind == "" {
+		next.kind = "track"
+	}
+	for _, text := range slices.Sorted(maps.Keys(r.When)) {
+		p, err := readPath(text)
+		if err != nil {
+			return rule{}, err
+		}
+		next.when = append(next.when, condition{p, r.When[text]})
+	}
+	for to, text := range map[*expression]string{
+		&next.userID: r.UserID, &next.anonymousID: r.AnonymousID, &next.messageID: r.MessageID, &next.timestamp: r.Timestamp, &next.currency: r.Properties["currency"],
+	} {
+		e, err := readExpression(text)
+		if err != nil {
+			return rule{}, err
+		}
+		*to = e
+	}
+	for name, text := range r.Properties {
+		if text == "" {
+			return rule{}, invalid("the property %.100q has no expression", name)
+		}
+		e, err := readExpression(text)
+		if err != nil {
+			return rule{}, err
+		}
+		next.properties[name] = e
+	}
+	var err error
+	next.content, err = json.Marshal(r)
+	return next, err
+}
+
+func (r rule) fits(d *delivery) bool {
+	for _, c := range r.when {
+		found := c.path.in(d)
+		if len(found) == 0 || plain(found[0]) != c.want {
 			return false
 		}
 	}
 	return true
 }
 
-// message is what an SDK would have sent. Without an id of its own it gets one from what it says, so that a delivery that
-// comes again says nothing new.
-func (r rule) message(root, element any, number int) (json.RawMessage, error) {
-	raw, err := json.Marshal(element)
-	if err != nil {
-		return nil, fmt.Errorf("encode element: %w", err)
+// message is what an SDK would have sent of a body, or of one of its elements. Its id is made of the rule, of the id that
+// the rule takes, and of what the element says, since the id may be the whole delivery's; without an id of what is said.
+// So a delivery that comes again says nothing new, however the rules are arranged by then.
+func (r rule) message(d *delivery, raw []byte, isElement bool) (json.RawMessage, error) {
+	id, said := r.messageID.text(d), raw
+	if id != "" && !isElement {
+		said = nil
 	}
-	id := ""
-	if r.MessageID != "" {
-		id = plain(value(root, r.MessageID, ""))
+	sum := sha256.New()
+	for _, part := range [][]byte{r.content, []byte(id), said} {
+		fmt.Fprintf(sum, "%d ", len(part))
+		sum.Write(part)
 	}
-	if id == "" {
-		id = string(raw)
-	}
-	sum := sha256.Sum256([]byte(id))
-	m := map[string]any{"messageId": fmt.Sprintf("%s-%d", hex.EncodeToString(sum[:16]), number), "type": "track"}
-	if r.Type != "" {
-		m["type"] = r.Type
-	}
+	m := map[string]any{"messageId": hex.EncodeToString(sum.Sum(nil)[:20]), "type": r.kind}
 	properties := map[string]any{}
-	currency := ""
-	if e := r.Properties["currency"]; e != "" {
-		currency = strings.ToUpper(plain(value(root, e, "")))
-		properties["currency"] = currency
-	}
-	for name, expression := range r.Properties {
-		if v := value(root, expression, currency); v != nil && name != "currency" {
+	currency := strings.ToUpper(r.currency.text(d))
+	major := func(n int64) string { return r.major(n, currency) }
+	for name, e := range r.properties {
+		if v := e.value(d, major); v != nil {
 			properties[name] = v
 		}
 	}
-	for name, expression := range map[string]string{"userId": r.UserID, "anonymousId": r.AnonymousID, "timestamp": r.Timestamp} {
-		if expression == "" {
-			continue
-		}
-		if text := plain(value(root, expression, "")); text != "" {
+	if _, said := r.properties["currency"]; said {
+		properties["currency"] = currency
+	}
+	for name, e := range map[string]expression{"userId": r.userID, "anonymousId": r.anonymousID, "timestamp": r.timestamp} {
+		if text := e.text(d); text != "" {
 			m[name] = text
 		}
 	}
-	if m["type"] == "identify" {
+	if r.kind == "identify" {
 		m["traits"] = properties
 	} else {
-		m["event"], m["properties"] = r.Event, properties
+		m["event"], m["properties"] = r.event, properties
 	}
 	return json.Marshal(m)
 }

@@ -3,6 +3,7 @@
 package webhook
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -18,8 +19,6 @@ import (
 
 	"defter/pkg/fault"
 	"defter/pkg/source"
-
-	"github.com/ohler55/ojg/jp"
 )
 
 // Limits.
@@ -128,12 +127,13 @@ func publicKey(encoded string) (*ecdsa.PublicKey, error) {
 	return key, nil
 }
 
+func invalid(format string, args ...any) error {
+	return fault.New(fault.Rejected, "invalid-source", "webhook: "+format, args...)
+}
+
 // Check refuses settings that could not work: an unknown signature, a secret of the wrong form, an expression that cannot
 // be read.
 func Check(w source.Webhook) error {
-	invalid := func(format string, args ...any) error {
-		return fault.New(fault.Rejected, "invalid-source", "webhook: "+format, args...)
-	}
 	switch w.Signature {
 	case source.Unsigned:
 	case source.StandardWebhooks:
@@ -154,12 +154,7 @@ func Check(w source.Webhook) error {
 	if len(w.Rules) == 0 || len(w.Rules) > 100 {
 		return invalid("there must be 1 to 100 rules")
 	}
-	paths := []string{}
-	if w.Each != "" {
-		paths = append(paths, w.Each)
-	}
 	for i, r := range w.Rules {
-		r := rule(r)
 		if r.Type != "" && r.Type != "track" && r.Type != "identify" {
 			return invalid("rule %d: type must be track or identify", i+1)
 		}
@@ -169,59 +164,111 @@ func Check(w source.Webhook) error {
 		if r.UserID == "" && r.AnonymousID == "" {
 			return invalid("rule %d: userId or anonymousId must say whom it is about", i+1)
 		}
-		for path := range r.When {
-			paths = append(paths, path)
+	}
+	_, err := Read(w)
+	return err
+}
+
+// Mapping is a webhook's rules, ready to be used: reading their paths takes longer than following them.
+type Mapping struct {
+	each  *path // nil where a delivery is one element
+	rules []rule
+}
+
+// Read reads a webhook's rules.
+func Read(w source.Webhook) (*Mapping, error) {
+	m := new(Mapping)
+	if w.Each != "" {
+		each, err := readPath(w.Each)
+		if err != nil {
+			return nil, err
 		}
-		for _, expression := range r.expressions() {
-			if path, constant := pathOf(expression); !constant {
-				paths = append(paths, path)
-			}
+		m.each = &each
+	}
+	for _, r := range w.Rules {
+		read, err := readRule(r, w.Signature)
+		if err != nil {
+			return nil, err
+		}
+		m.rules = append(m.rules, read)
+	}
+	return m, nil
+}
+
+// Made is what became of a delivery.
+type Made struct {
+	Messages  []json.RawMessage // as a batch holds them
+	Unmatched []json.RawMessage // the elements that fit no rule
+	Elements  bool              // whether these are elements of the body, and not all of it
+}
+
+// Messages makes messages of a delivery. header has lower-case names.
+func (m *Mapping) Messages(header map[string]string, body []byte) (Made, error) {
+	root, err := rootOf(header, body)
+	if err != nil {
+		return Made{}, err
+	}
+	made := Made{Elements: m.each != nil}
+	elements := []any{root["body"]}
+	if made.Elements {
+		if elements = m.each.in(&delivery{exact: root}); len(elements) > maxElements {
+			return Made{}, fault.New(fault.Invalid, "too-large", "a delivery has at most %d elements", maxElements)
 		}
 	}
-	for _, path := range paths {
-		if _, err := jp.ParseString(path); err != nil || !strings.HasPrefix(path, "$") {
-			return invalid("%.100q is not a JSON path such as $.body.id", path)
+	for _, element := range elements {
+		if err := m.add(&made, root["header"], element); err != nil {
+			return Made{}, err
 		}
+	}
+	return made, nil
+}
+
+// Element makes messages of one element that was taken out of a delivery before.
+func (m *Mapping) Element(header map[string]string, element []byte) (Made, error) {
+	root, err := rootOf(header, element)
+	if err != nil {
+		return Made{}, err
+	}
+	made := Made{Elements: true}
+	err = m.add(&made, root["header"], root["body"])
+	return made, err
+}
+
+func (m *Mapping) add(made *Made, header, element any) error {
+	raw, err := json.Marshal(element)
+	if err != nil {
+		return fmt.Errorf("encode element: %w", err)
+	}
+	d := &delivery{exact: map[string]any{"header": header, "body": element}}
+	before := len(made.Messages)
+	for _, r := range m.rules {
+		if !r.fits(d) {
+			continue
+		}
+		message, err := r.message(d, raw, made.Elements)
+		if err != nil {
+			return fmt.Errorf("encode message: %w", err)
+		}
+		if made.Messages = append(made.Messages, message); len(made.Messages) > maxElements {
+			return fault.New(fault.Invalid, "too-large", "a delivery becomes at most %d messages", maxElements)
+		}
+	}
+	if len(made.Messages) == before {
+		made.Unmatched = append(made.Unmatched, raw)
 	}
 	return nil
 }
 
-// Messages makes messages of a delivery, as a batch holds them. What fits no rule is counted.
-func Messages(w source.Webhook, header map[string]string, body []byte) (messages []json.RawMessage, unmatched int, err error) {
+func rootOf(header map[string]string, body []byte) (map[string]any, error) {
 	var whole any
-	d := json.NewDecoder(strings.NewReader(string(body)))
+	d := json.NewDecoder(bytes.NewReader(body))
 	d.UseNumber()
 	if err := d.Decode(&whole); err != nil {
-		return nil, 0, fault.New(fault.Invalid, "invalid-json", "the body is not valid JSON")
+		return nil, fault.New(fault.Invalid, "invalid-json", "the body is not valid JSON")
 	}
 	names := make(map[string]any, len(header))
 	for name, value := range header {
 		names[name] = value
 	}
-	root := map[string]any{"header": names, "body": whole}
-	elements := []any{whole}
-	if w.Each != "" {
-		if elements = selected(root, w.Each); len(elements) > maxElements {
-			return nil, 0, fault.New(fault.Invalid, "too-large", "a delivery has at most %d elements, this one %d", maxElements, len(elements))
-		}
-	}
-	for _, element := range elements {
-		root["body"] = element
-		made := 0
-		for i, r := range w.Rules {
-			rule := rule(r)
-			if !rule.fits(root) {
-				continue
-			}
-			message, err := rule.message(root, element, i)
-			if err != nil {
-				return nil, 0, err
-			}
-			messages, made = append(messages, message), made+1
-		}
-		if made == 0 {
-			unmatched++
-		}
-	}
-	return messages, unmatched, nil
+	return map[string]any{"header": names, "body": whole}, nil
 }

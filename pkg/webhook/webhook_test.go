@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"defter/pkg/fault"
+	"defter/pkg/ingest"
 	"defter/pkg/source"
 	"defter/pkg/webhook"
 
@@ -127,14 +128,23 @@ func TestSignaturesOfTheProvidersOwnLibraries(t *testing.T) {
 	}
 }
 
+func read(t *testing.T, w source.Webhook) *webhook.Mapping {
+	t.Helper()
+	m, err := webhook.Read(w)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
 func messages(t *testing.T, w source.Webhook, header map[string]string, body string) ([]map[string]any, int) {
 	t.Helper()
-	raw, unmatched, err := webhook.Messages(w, header, []byte(body))
+	made, err := read(t, w).Messages(header, []byte(body))
 	if err != nil {
 		t.Fatal(err)
 	}
 	var list []map[string]any
-	for _, r := range raw {
+	for _, r := range made.Messages {
 		var m map[string]any
 		d := json.NewDecoder(strings.NewReader(string(r)))
 		d.UseNumber()
@@ -143,7 +153,7 @@ func messages(t *testing.T, w source.Webhook, header map[string]string, body str
 		}
 		list = append(list, m)
 	}
-	return list, unmatched
+	return list, len(made.Unmatched)
 }
 
 func TestRulesMakeMessages(t *testing.T) {
@@ -178,12 +188,19 @@ func TestRulesMakeMessages(t *testing.T) {
 	if again[0]["messageId"] != got[0]["messageId"] {
 		t.Error("a delivery that comes again has another id")
 	}
-	if _, _, err := webhook.Messages(w, nil, []byte(`{`)); fault.SlugOf(err) != "invalid-json" {
+	if _, err := read(t, w).Messages(nil, []byte(`{`)); fault.SlugOf(err) != "invalid-json" {
 		t.Error(err)
 	}
 	many := `{"events":[` + strings.Repeat(`{},`, 2500) + `{}]}`
-	if _, _, err := webhook.Messages(w, nil, []byte(many)); fault.SlugOf(err) != "too-large" {
+	if _, err := read(t, w).Messages(nil, []byte(many)); fault.SlugOf(err) != "too-large" {
 		t.Error(err)
+	}
+	every := source.Webhook{Each: "$.body[*]", Rules: make([]source.Rule, 50)}
+	for i := range every.Rules {
+		every.Rules[i] = source.Rule{Event: "X", UserID: "$.body.id"}
+	}
+	if _, err := read(t, every).Messages(nil, []byte(`[`+strings.Repeat(`{},`, 50)+`{}]`)); fault.SlugOf(err) != "too-large" {
+		t.Errorf("51 elements of 50 messages each: %v", err)
 	}
 	for _, strange := range []string{`null`, `1`, `[]`, `{"events":null}`, `{"events":{}}`, `{"events":[null,1,"x",[]]}`} {
 		if got, _ := messages(t, w, nil, strange); len(got) != 0 {
@@ -228,17 +245,148 @@ func TestSettingsThatCannotWork(t *testing.T) {
 	}
 }
 
-// FuzzMessages: whatever is posted becomes messages that are JSON, or an error.
+// Elements that share the delivery's id are still different, and one that comes again is the same: wherever it stands, in
+// whatever order the rules are by then, and taken out of its delivery.
+func TestEachElementHasAnIdOfItsOwn(t *testing.T) {
+	sold := source.Rule{When: map[string]string{"$.body.kind": "sold"}, Event: "Sold", UserID: "$.body.who", MessageID: "$.header['x-delivery']"}
+	told := source.Rule{Event: "Told", UserID: "$.body.who"}
+	w := source.Webhook{Signature: source.Unsigned, Each: "$.body[*]", Rules: []source.Rule{sold, told}}
+	header := map[string]string{"x-delivery": "d1"}
+	ids := func(w source.Webhook, body string) map[string]bool {
+		t.Helper()
+		list, _ := messages(t, w, header, body)
+		ids := map[string]bool{}
+		for _, m := range list {
+			ids[m["messageId"].(string)] = true
+		}
+		if len(ids) != len(list) {
+			t.Errorf("%d messages of %s have %d ids", len(list), body, len(ids))
+		}
+		return ids
+	}
+	first := ids(w, `[{"kind":"sold","who":"u1","n":1},{"kind":"sold","who":"u1","n":2}]`)
+	if len(first) != 4 {
+		t.Fatalf("%d ids", len(first))
+	}
+	turned := w
+	turned.Rules = []source.Rule{told, {Event: "Between", UserID: "$.body.none", When: map[string]string{"$.body.x": "y"}}, sold}
+	if again := ids(turned, `[{"n":2,"who":"u1","kind":"sold"},{"kind":"sold","who":"u1","n":1}]`); !maps.Equal(first, again) {
+		t.Error("the same elements have other ids once the rules stand in another order")
+	}
+	alone := map[string]bool{}
+	for _, element := range []string{`{"kind":"sold","who":"u1","n":1}`, `{"kind":"sold","who":"u1","n":2}`} {
+		made, err := read(t, w).Element(header, []byte(element))
+		if err != nil || len(made.Unmatched) > 0 {
+			t.Fatalf("%+v, %v", made, err)
+		}
+		for _, raw := range made.Messages {
+			var m struct{ MessageID string }
+			_ = json.Unmarshal(raw, &m)
+			alone[m.MessageID] = true
+		}
+	}
+	if !maps.Equal(first, alone) {
+		t.Error("the same elements have other ids by themselves")
+	}
+}
+
+func TestWhatFitsNoRuleIsReturned(t *testing.T) {
+	w := source.Webhook{Each: "$.body[*]", Rules: []source.Rule{{When: map[string]string{"$.body.kind": "sold"}, Event: "Sold", UserID: "$.body.who"}}}
+	made, err := read(t, w).Messages(nil, []byte(`[{"kind":"sold","who":"u1"},{"kind":"looked","id":12345678901234567890},7]`))
+	if err != nil || len(made.Messages) != 1 || len(made.Unmatched) != 2 || !made.Elements ||
+		string(made.Unmatched[0]) != `{"id":12345678901234567890,"kind":"looked"}` || string(made.Unmatched[1]) != "7" {
+		t.Errorf("%d messages, unmatched %s, %v", len(made.Messages), made.Unmatched, err)
+	}
+	w.Each = ""
+	if made, err = read(t, w).Messages(nil, []byte(`{"kind":"looked"}`)); err != nil || made.Elements || len(made.Unmatched) != 1 {
+		t.Errorf("%+v, %v", made, err)
+	}
+}
+
+// Filters compare numbers, and what they find keeps all its digits.
+func TestFiltersCompareNumbers(t *testing.T) {
+	body := `{"lines":[{"n":1,"price":10.50,"id":12345678901234567890},{"n":2,"price":3,"id":2}],"who":"u1"}`
+	for path, want := range map[string]string{
+		"$.body.lines[?(@.price > 5)].id":     "12345678901234567890",
+		"$.body.lines[?(@.n == 2)].id":        "2",
+		"$.body.lines[?@.price == 10.5]['n']": "1",
+		"$.body.lines[?(@.price > 5)].price":  "10.50",
+		"$.body.lines[?(@.price > 50)].id":    "<nil>",
+	} {
+		w := source.Webhook{Signature: source.Unsigned, Rules: []source.Rule{{Event: "X", UserID: "$.body.who", Properties: map[string]string{"found": path}}}}
+		if err := webhook.Check(w); err != nil {
+			t.Fatal(err)
+		}
+		got, _ := messages(t, w, nil, body)
+		if found := fmt.Sprint(got[0]["properties"].(map[string]any)["found"]); found != want {
+			t.Errorf("%s finds %s, want %s", path, found, want)
+		}
+	}
+}
+
+// Stripe counts some currencies in other units than ISO 4217 has them.
+func TestStripesAmounts(t *testing.T) {
+	for currency, want := range map[string]string{
+		"usd": "5.00", "jpy": "500", "krw": "500", "kwd": "0.500", "huf": "5.00", "twd": "5.00", "isk": "5.00", "ugx": "5.00", "mga": "500", "vnd": "500",
+	} {
+		body := `{"type":"checkout.session.completed","id":"e","data":{"object":{"amount_total":500,"currency":"` + currency + `"}}}`
+		preset := webhook.Presets[source.Stripe]
+		preset.Signature = source.Stripe
+		got, _ := messages(t, preset, nil, body)
+		if total := fmt.Sprint(got[0]["properties"].(map[string]any)["total"]); total != want {
+			t.Errorf("500 of %s are %s, want %s", currency, total, want)
+		}
+	}
+	own := source.Webhook{Signature: source.Unsigned, Rules: []source.Rule{{
+		Event: "Order Completed", UserID: "$.body.u", Properties: map[string]string{"total": "minor:$.body.n", "currency": "=ISK"},
+	}}}
+	got, _ := messages(t, own, nil, `{"u":"u1","n":500}`)
+	if total := fmt.Sprint(got[0]["properties"].(map[string]any)["total"]); total != "500" {
+		t.Errorf("500 krónur of another service are %s", total)
+	}
+}
+
+// FuzzMessages: whatever is posted becomes messages that are taken in, each with an id that it has again, or an error.
 func FuzzMessages(f *testing.F) {
 	for name := range webhook.Presets {
 		f.Add(name, `{"type":"checkout.session.completed","id":"e","created":1,"data":{"object":{"amount_total":5,"currency":"eur"}}}`)
 		f.Add(name, `[{"event":"open","timestamp":`+strconv.Itoa(1<<40)+`,"customerId":1e400}]`)
+		f.Add(name, `[{"event":"open","timestamp":7,"customerId":"u1"},{"event":"open","timestamp":7,"customerId":"u1","x":1}]`)
+		f.Add(name, `{"id":1,"customer":{"id":2},"line_items":[{"price":"9.99"}],"currency":"TRY","total_price":"9.99"}`)
 	}
+	header := map[string]string{"x-shopify-topic": "orders/paid", "x-shopify-webhook-id": "w1"}
 	f.Fuzz(func(t *testing.T, preset, body string) {
-		list, _, err := webhook.Messages(webhook.Presets[preset], map[string]string{"x-shopify-topic": "orders/paid"}, []byte(body))
-		for _, m := range list {
-			if err == nil && !json.Valid(m) {
-				t.Fatalf("%s", m)
+		w := webhook.Presets[preset]
+		w.Signature = preset
+		m := read(t, w)
+		made, err := m.Messages(header, []byte(body))
+		again, errAgain := m.Messages(header, []byte(body))
+		if err != nil || len(made.Messages) == 0 {
+			if (err == nil) != (errAgain == nil) {
+				t.Fatalf("%v, then %v", err, errAgain)
+			}
+			return
+		}
+		parse := func(messages []json.RawMessage) ingest.Request {
+			batch, err := json.Marshal(map[string]any{"batch": messages})
+			if err != nil {
+				t.Fatal(err)
+			}
+			parsed, err := ingest.Parse(batch, "batch", time.Unix(1<<31, 0))
+			if err != nil || len(parsed.Messages)+len(parsed.Rejected) != len(messages) {
+				t.Fatalf("%s: %d taken, %d set aside, %v", batch, len(parsed.Messages), len(parsed.Rejected), err)
+			}
+			return parsed
+		}
+		first, second := parse(made.Messages), parse(again.Messages)
+		for i, taken := range first.Messages {
+			if id := taken.MessageID; len(id) < 20 || len(id) > ingest.MaxMessageID || id != second.Messages[i].MessageID {
+				t.Fatalf("%s has the id %q, then %q", taken.Raw, id, second.Messages[i].MessageID)
+			}
+		}
+		for _, aside := range first.Rejected { // for what the delivery lacks, not for how the message is made
+			if strings.Contains(aside.Reason, "type must be") || strings.Contains(aside.Reason, "needs a name") || strings.Contains(aside.Reason, "messageId") {
+				t.Fatalf("%s is set aside since %s", aside.Raw, aside.Reason)
 			}
 		}
 	})

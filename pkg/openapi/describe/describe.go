@@ -85,9 +85,12 @@ var operations = map[string]operation{
 	"GET /v1/customers/{id}/consents":            {200, []any{customerPath{}}, app.ConsentList{}},
 	"PUT /v1/customers/{id}/preferences":         {200, []any{customerPath{}, app.PreferencesRequest{}}, app.PreferencesAnswer{}},
 	"GET /v1/customers/{id}/messages":            {200, []any{customerPath{}, paged{}}, app.MessageList{}},
-	"GET /v1/customers/{id}/timeline":            {200, []any{customerPath{}, paged{}}, app.TimelineList{}},
-	"GET /v1/customers/{id}/audit":               {200, []any{customerPath{}, paged{}}, app.AuditList{}},
-	"POST /v1/customers/{id}/erasure":            {200, []any{customerPath{}, idempotent{}, app.EraseRequest{}}, app.Certificate{}},
+	"GET /v1/customers/{id}/timeline": {200, []any{struct {
+		customerPath
+		Language string `header:"Accept-Language" description:"of the texts: tr, or else en, which Content-Language says"`
+	}{}, paged{}}, app.TimelineList{}},
+	"GET /v1/customers/{id}/audit":    {200, []any{customerPath{}, paged{}}, app.AuditList{}},
+	"POST /v1/customers/{id}/erasure": {200, []any{customerPath{}, idempotent{}, app.EraseRequest{}}, app.Certificate{}},
 	"DELETE /v1/customers/{id}/consents/{purpose}/{channel}": {200, []any{struct {
 		customerPath
 		Purpose string `path:"purpose" enum:"marketing,analytics,essential"`
@@ -127,7 +130,9 @@ var operations = map[string]operation{
 	"POST /v1/quarantine/{id}/release":  {200, []any{quarantinePath{}, idempotent{}}, app.Released{}},
 	"GET /v1/quarantine": {200, []any{struct {
 		Source string `query:"source" description:"of this source only"`
-	}{}, paged{}}, app.QuarantineList{}},
+		Cursor string `query:"cursor" description:"nextCursor of the answer before"`
+		Limit  int    `query:"limit" minimum:"1" maximum:"500" default:"50" description:"no more than 50 are answered, and fewer of large ones"`
+	}{}}, app.QuarantineList{}},
 	"POST /v1/m": {200, []any{map[string]any{}}, success{}},
 	"GET /v1/projects/{writeKey}/settings": {200, []any{struct {
 		WriteKey string `path:"writeKey"`
@@ -145,7 +150,11 @@ var operations = map[string]operation{
 	"OPTIONS /{path+}": {204, []any{struct {
 		Path string `path:"path+"`
 	}{}}, nil},
+	"POST /v1/merge":    {200, []any{merge{}, idempotent{}}, success{}},
 	"GET /healthz":      {200, nil, openapi.Health{}},
+	"GET /health":       {200, nil, openapi.Health{}},
+	"GET /version":      {200, nil, openapi.Version{}},
+	"GET /robots.txt":   {200, nil, ""},
 	"GET /openapi.json": {200, nil, map[string]any{}},
 }
 
@@ -173,6 +182,21 @@ type batch struct {
 	Context  map[string]any `json:"context,omitempty"`
 	SentAt   time.Time      `json:"sentAt,omitempty"`
 	WriteKey string         `json:"writeKey,omitempty"`
+}
+
+// merge says that two ids are one person's, in the words of RudderStack's API.
+type merge struct {
+	UserID          string     `json:"userId,omitempty" maxLength:"256"`
+	AnonymousID     string     `json:"anonymousId,omitempty" maxLength:"256"`
+	MergeProperties []identity `json:"mergeProperties" required:"true" minItems:"2" maxItems:"2" description:"the second becomes an alias of the first, which is a user's"`
+	MessageID       string     `json:"messageId,omitempty" maxLength:"100"`
+	Timestamp       time.Time  `json:"timestamp,omitempty"`
+	WriteKey        string     `json:"writeKey,omitempty"`
+}
+
+type identity struct {
+	Type  string `json:"type" required:"true" enum:"userId,user_id,anonymousId,anonymous_id"`
+	Value string `json:"value" required:"true" maxLength:"256"`
 }
 
 type success struct {
@@ -217,6 +241,9 @@ func add(r *openapi31.Reflector, f topology.Function, route topology.Route) erro
 		c.AddReqStructure(in)
 	}
 	answer := []openapigo.ContentOption{openapigo.WithHTTPStatus(op.status)}
+	if route.Path == "/robots.txt" {
+		answer = append(answer, openapigo.WithContentType("text/plain"))
+	}
 	if strings.HasPrefix(route.Path, "/pixel/") {
 		answer = append(answer, openapigo.WithContentType("image/gif"))
 		op.out = ""
