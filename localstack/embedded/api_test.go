@@ -158,6 +158,10 @@ func callsOf(id string) map[string]func(s *story) *reply {
 		"GET /v1/customers/{id}/messages":                        send("GET", path+"/messages", nil),
 		"GET /v1/customers/{id}/timeline":                        send("GET", path+"/timeline", nil),
 		"GET /v1/customers/{id}/audit":                           send("GET", path+"/audit", nil),
+		"GET /v1/customers/{id}/orders":                          send("GET", path+"/orders", nil),
+		"GET /v1/customers/{id}/identities":                      send("GET", path+"/identities", nil),
+		"POST /v1/customers/{id}/identities":                     send("POST", path+"/identities", m{"anonymousId": "phone"}),
+		"DELETE /v1/customers/{id}/identities/{kind}/{identity}": send("DELETE", path+"/identities/anonymous/phone", nil),
 		"POST /v1/customers/{id}/erasure":                        send("POST", path+"/erasure", m{}),
 	}
 }
@@ -208,6 +212,11 @@ func TestStrangersAreRefused(t *testing.T) {
 	send := func(method, path string, body any) func(*story) *reply {
 		return func(s *story) *reply { return s.send(method, path, body) }
 	}
+	for _, what := range []string{"payment", "cancellation", "shipment", "delivery", "refunds"} {
+		calls["POST /v1/orders/{id}/"+what] = send("POST", "/v1/orders/o-1/"+what, m{})
+	}
+	calls["POST /v1/orders"] = send("POST", "/v1/orders", c.basket())
+	calls["GET /v1/orders/{id}"] = send("GET", "/v1/orders/o-1", nil)
 	calls["POST /v1/sources"] = send("POST", "/v1/sources", m{"name": "a stranger's", "kind": "server"})
 	calls["GET /v1/sources"] = send("GET", "/v1/sources", nil)
 	calls["PATCH /v1/sources/{id}"] = send("PATCH", "/v1/sources/dev", m{"enabled": false})

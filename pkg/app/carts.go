@@ -46,8 +46,8 @@ func (a *App) DetectAbandonment(ctx context.Context) error {
 			from = now.Add(-cartAtMost)
 		}
 	}
-	for at := from.Truncate(view.CartBucket); !at.After(to); at = at.Add(view.CartBucket) {
-		if err := a.abandonTouched(ctx, at, now); err != nil {
+	for hour := from.Truncate(view.CartHour); !hour.After(to); hour = hour.Add(view.CartHour) {
+		if err := a.abandonTouched(ctx, hour, to, now); err != nil {
 			return err
 		}
 	}
@@ -65,16 +65,16 @@ func (a *App) cartIdle() time.Duration {
 	return cart.DefaultIdle
 }
 
-func (a *App) abandonTouched(ctx context.Context, bucket, now time.Time) error {
+func (a *App) abandonTouched(ctx context.Context, hour, to, now time.Time) error {
 	for cursor := ""; ; {
-		streams, next, err := a.Views.TouchedCarts(ctx, bucket, cursor, cartPage)
+		streams, next, err := a.Views.TouchedCarts(ctx, hour, to, cursor, cartPage)
 		if err != nil {
 			return err
 		}
 		for _, stream := range streams {
 			err := a.abandon(ctx, stream, now)
 			if err != nil && fault.Retryable(err) {
-				return err // the bucket is looked at again
+				return err // the hour is looked at again
 			}
 			if err != nil {
 				slog.ErrorContext(ctx, "cart not looked at", metric.Count(metric.EventsParked, 1), "error", err)

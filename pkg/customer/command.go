@@ -72,7 +72,8 @@ type Identify struct {
 	IPAddress  string
 	UserAgent  string
 	VisitorID  string
-	At         time.Time // when the client said so: of two clients the later counts, whichever arrives first
+	At         time.Time // when it was said: of two clients the later counts, whichever arrives first
+	Timed      bool      // the client said when; else At is when it arrived, and of two at once what arrives later counts
 }
 
 // LinkVisitor records that an anonymous visitor is this customer. Unless it is Asked for by somebody who knows, it does not

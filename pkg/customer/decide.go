@@ -465,7 +465,7 @@ func identify(s State, c Identify) ([]any, error) {
 		}
 		email = ""
 	}
-	email, p, confirmed := overdue(s, email, p, c.At)
+	email, p, confirmed := overdue(s, email, p, c.At, c.Timed)
 	if s.Status == StatusNone {
 		created := Created{
 			Email: email, FirstName: value(p.FirstName), LastName: value(p.LastName), Phone: value(p.Phone),
@@ -565,7 +565,7 @@ func without(list []string, entry string) []string {
 // overdue leaves of what a client said what somebody else has not said since, and returns the traits that it only
 // confirms. Of two who said something at the same time, the greater value counts, so that it does not matter which of them
 // arrives first.
-func overdue(s State, email string, p UpdateProfile, at time.Time) (string, UpdateProfile, []string) {
+func overdue(s State, email string, p UpdateProfile, at time.Time, timed bool) (string, UpdateProfile, []string) {
 	if at.IsZero() {
 		return email, p, nil
 	}
@@ -575,9 +575,9 @@ func overdue(s State, email string, p UpdateProfile, at time.Time) (string, Upda
 		stamp, stamped := s.Stamps[name]
 		same := reflect.DeepEqual(given, known)
 		switch {
-		case stamped && stamp > ms, stamped && stamp == ms && !same && fmt.Sprint(given) < fmt.Sprint(known):
+		case stamped && stamp > ms, timed && stamped && stamp == ms && !same && fmt.Sprint(given) < fmt.Sprint(known):
 			return false
-		case same && (!stamped || stamp < ms):
+		case timed && same && (!stamped || stamp < ms):
 			confirmed = append(confirmed, name)
 		}
 		return true

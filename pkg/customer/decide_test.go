@@ -438,7 +438,7 @@ func TestTheLaterWordCounts(t *testing.T) {
 		var said []customer.Identify
 		for range rapid.IntRange(1, 6).Draw(t, "messages") {
 			at := time.UnixMilli(rapid.Int64Range(1, 5).Draw(t, "at"))
-			c := customer.Identify{Source: "web", At: at, VisitorID: rapid.SampledFrom([]string{"", "a1", "a2"}).Draw(t, "visitor")}
+			c := customer.Identify{Source: "web", At: at, Timed: true, VisitorID: rapid.SampledFrom([]string{"", "a1", "a2"}).Draw(t, "visitor")}
 			c.Email = rapid.SampledFrom([]string{"", "a@mail.example", "b@mail.example"}).Draw(t, "email")
 			if rapid.Bool().Draw(t, "name") {
 				first := rapid.SampledFrom([]string{"Ada", "Augusta"}).Draw(t, "first")

@@ -211,7 +211,7 @@ func Identify(m Message, s Source, externalID, visitorID string) customer.Identi
 	maps.Copy(p, own)
 	c := customer.Identify{
 		Email: p.text("email"), Source: "api", ExternalID: externalID, VisitorID: visitorID,
-		IPAddress: clipText(m.Context.IP, 45), UserAgent: clipText(m.Context.UserAgent, 512), At: m.OccurredAt,
+		IPAddress: clipText(m.Context.IP, 45), UserAgent: clipText(m.Context.UserAgent, 512), At: m.OccurredAt, Timed: m.Timed,
 	}
 	if !s.Trusted {
 		c.Source = "web"

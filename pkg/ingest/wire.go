@@ -44,6 +44,7 @@ type Message struct {
 	Traits      json.RawMessage
 	Context     Context
 	OccurredAt  time.Time // corrected for the skew of the client's clock
+	Timed       bool      // whether the client said when; else it is when the message arrived
 	Claimed     string    // the client's own time, where it was not believed
 	Raw         json.RawMessage
 	Origin      Origin
@@ -340,6 +341,7 @@ func message(raw []byte, w wireMessage, sentAt string, shared Context, receivedA
 		claimed = w.OriginalTimestamp
 	}
 	m.OccurredAt, m.Claimed = corrected(claimed, sentAt, receivedAt)
+	m.Timed = claimed != ""
 	return m, nil
 }
 

@@ -4,13 +4,20 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"defter/pkg/cart"
 )
 
-// CartBucket is how finely the lookup of carts knows when something happened with them last.
-const CartBucket = 5 * time.Minute
+// CartBucket is how finely the lookup of carts knows when something happened with them last, CartHour what it reads at once.
+const (
+	CartBucket = 5 * time.Minute
+	CartHour   = time.Hour
+)
+
+// forgotten is how long a row of the lookup stays that nobody removes: one of a visitor whose cart is another one's.
+const forgotten = 32 * 24 * time.Hour
 
 // CartShown is a cart in a profile.
 type CartShown struct {
@@ -52,8 +59,8 @@ func cartsOf(s cart.State) []CartShown {
 func cartLookups(stream string, p Profile) []Row {
 	var rows []Row
 	for _, c := range p.Carts.Carts {
-		row := Row{PK: touchedKey(c.Touched), SK: stream}
-		if c.Open() && !slices.ContainsFunc(rows, func(r Row) bool { return r.PK == row.PK }) {
+		row := Row{PK: touchedKey(c.Touched), SK: c.Touched.UTC().Truncate(CartBucket).Format("15:04") + "#" + stream, TTL: c.Touched.Add(forgotten).Unix()}
+		if c.Open() && !slices.ContainsFunc(rows, func(r Row) bool { return r.PK == row.PK && r.SK == row.SK }) {
 			rows = append(rows, row)
 		}
 	}
@@ -61,14 +68,19 @@ func cartLookups(stream string, p Profile) []Row {
 }
 
 func touchedKey(at time.Time) string {
-	return "DUE#cart#" + at.UTC().Truncate(CartBucket).Format("2006-01-02T15:04")
+	return "DUE#cart#" + at.UTC().Format("2006-01-02T15")
 }
 
-// TouchedCarts returns up to limit streams in which something was recorded of an open cart last in the bucket of that time.
-func (v *Views) TouchedCarts(ctx context.Context, at time.Time, cursor string, limit int) (streams []string, next string, err error) {
-	rows, next, err := v.Table.List(ctx, touchedKey(at), "", cursor, limit, false)
+// TouchedCarts returns up to limit streams in which something was recorded of an open cart last within an hour, up to the
+// bucket of until.
+func (v *Views) TouchedCarts(ctx context.Context, hour, until time.Time, cursor string, limit int) (streams []string, next string, err error) {
+	rows, next, err := v.Table.List(ctx, touchedKey(hour), "", cursor, limit, false)
 	for _, row := range rows {
-		streams = append(streams, row.SK)
+		at, stream, _ := strings.Cut(row.SK, "#")
+		if touchedKey(hour) == touchedKey(until) && at > until.UTC().Format("15:04") {
+			return streams, "", err
+		}
+		streams = append(streams, stream)
 	}
 	return streams, next, err
 }
