@@ -8,7 +8,7 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION = 20
 
-.PHONY: help run test test-infra test-localstack lint vet demo bench generate build-functions synth diff deploy golden clean
+.PHONY: help run test test-infra test-localstack lint vet demo histories bench generate build-functions synth diff deploy golden clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -38,6 +38,9 @@ lint: vet ## gofmt and staticcheck
 
 demo: demo/node_modules $(ENGINE) ## replay the CDNOW data through a published SDK and check every figure
 	@sh demo/demo.sh
+
+histories: ## 10,000 random histories of customers, orders and payments against a reference (HISTORIES, about 2 minutes)
+	go test ./pkg/app -run TestRandomHistories -count=1 -v -timeout 60m -histories $(or $(HISTORIES),10000) | grep -v '^{'
 
 bench: $(ENGINE) ## cost, speed and size (BENCH=quick for a minute's worth)
 	go run ./bench

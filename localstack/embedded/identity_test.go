@@ -244,3 +244,23 @@ func (s *story) profile(prefix, user string) string {
 	}
 	return strings.ReplaceAll(string(text), prefix, "")
 }
+
+// TestPlaceholdersAreNobody: a program that has no id and sends "null" must not make one customer of everybody.
+func TestPlaceholdersAreNobody(t *testing.T) {
+	s := begin(t)
+	visitor := unique("anonymous")
+	s.sdk().post("/v1/track", m{"userId": "null", "anonymousId": visitor, "event": "Seen"}).expect(200)
+	if got := s.visitor(visitor); len(got) != 1 {
+		t.Errorf("the visitor's commits are %v", got)
+	}
+	user := unique("user")
+	s.sdk().post("/v1/identify", m{"userId": user, "anonymousId": "00000000-0000-0000-0000-000000000000"}).expect(200)
+	s.get("/v1/customers/"+user).expect(200).has("visitors", nil)
+	s.sdk().post("/v1/track", m{"userId": "undefined", "event": "Seen"}).expect(200)
+	s.sdk().post("/v1/alias", m{"userId": user, "previousId": "guest"}).expect(200)
+	s.get("/v1/customers/undefined").refused(404, "customer-not-found")
+	quarantine := s.get("/v1/quarantine").expect(200).list("messages")
+	if len(quarantine) != 2 || quarantine[0]["reason"] != "the ids are placeholders, such as null" {
+		t.Errorf("%v", quarantine)
+	}
+}

@@ -17,6 +17,7 @@ import (
 	"defter/pkg/customer"
 	"defter/pkg/eventstore"
 	"defter/pkg/fault"
+	"defter/pkg/identity"
 	"defter/pkg/ingest"
 	"defter/pkg/order"
 	"defter/pkg/record"
@@ -52,7 +53,12 @@ func (a *App) ingest(ctx context.Context, c *Call, source ingest.Source, parsed 
 	}
 	for i, m := range parsed.Messages {
 		m.Origin.IP = from
-		if reason := source.Refuses(m); reason != "" {
+		reason := source.Refuses(m)
+		known, blocked := withoutPlaceholders(m)
+		if blocked && reason == "" {
+			reason = "the ids are placeholders, such as null"
+		}
+		if m = known; reason != "" {
 			parsed.Rejected = append(parsed.Rejected, ingest.Rejected{Raw: m.Raw, Reason: reason, Origin: m.Origin})
 			continue
 		}
@@ -104,6 +110,17 @@ func (a *App) ingest(ctx context.Context, c *Call, source ingest.Source, parsed 
 	}
 	group.Wait()
 	return errors.Join(errs...)
+}
+
+// withoutPlaceholders is the message without ids that stand for none, blocked if nobody is left who it is about.
+func withoutPlaceholders(m ingest.Message) (known ingest.Message, blocked bool) {
+	if m.UserID != "" && identity.Blocked(m.UserID) {
+		m.UserID = ""
+	}
+	if m.AnonymousID != "" && identity.Blocked(m.AnonymousID) {
+		m.AnonymousID = ""
+	}
+	return m, m.UserID == "" && m.AnonymousID == "" || m.Type == "alias" && (m.UserID == "" || identity.Blocked(m.PreviousID))
 }
 
 // route names the stream that a message belongs to: the customer's, or the anonymous visitor's.
@@ -455,6 +472,7 @@ func traits(m incoming) map[string]any {
 func (a *App) senderOf(ctx context.Context, raw json.RawMessage) (string, error) {
 	var in incoming
 	in.UserID, in.AnonymousID = ingest.Sender(raw)
+	in.Message, _ = withoutPlaceholders(in.Message)
 	if n := max(len(in.UserID), len(in.AnonymousID)); n == 0 || n > ingest.MaxID {
 		return quarantineOwner, nil
 	}

@@ -82,7 +82,7 @@ type PaymentShown struct {
 	Status        string     `json:"status" enum:"initiated,retrying,paid,failed"`
 	PaymentMethod string     `json:"paymentMethod,omitempty"`
 	Provider      string     `json:"paymentProvider,omitempty"`
-	Attempts      int        `json:"attempts" description:"of four: one and three more"`
+	Attempts      int        `json:"attempts" description:"one and three more, and others while the provider has not said whether it took the money"`
 	NextAttemptAt *time.Time `json:"nextAttemptAt,omitempty"`
 	ErrorCode     string     `json:"errorCode,omitempty" description:"of the last attempt"`
 }

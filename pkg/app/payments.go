@@ -121,13 +121,14 @@ func (a *App) giveBack(ctx context.Context, run PaymentRun, o order.Order) (Paym
 	var command order.Command = order.CompleteRefund{OrderID: run.OrderID, RefundID: run.RefundID, TransactionID: transaction}
 	if err != nil {
 		code, message, retryable, unknown := because(ctx, err)
-		if retryable && run.Attempt <= order.MaxRetries {
-			run.Done, run.Until = false, a.Now().UTC().Add(order.RetryAfter).Format(time.RFC3339)
-			run.Attempt++
-			if !unknown { // else it is asked for with the same key, which gives the same answer
-				run.Refusals++
-			}
-			return run, nil
+		next := run
+		next.Attempt++
+		if !unknown { // else it is asked for with the same key, which gives the same answer
+			next.Refusals++
+		}
+		if retryable && next.Refusals <= order.MaxRetries && run.Attempt < order.MaxAttempts {
+			next.Done, next.Until = false, a.Now().UTC().Add(order.RetryAfter).Format(time.RFC3339)
+			return next, nil
 		}
 		command = order.FailRefund{OrderID: run.OrderID, RefundID: run.RefundID, Code: code, Message: message}
 	}

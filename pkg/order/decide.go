@@ -13,10 +13,12 @@ import (
 	"defter/pkg/fault"
 )
 
-// How a failed payment is tried again.
+// How a failed payment is tried again. One whose outcome is not known is asked for with the same key until it is known, and
+// that is no retry.
 const (
-	MaxRetries = 3 // after the first try
-	RetryAfter = 300 * time.Second
+	MaxRetries  = 3 // after the first try
+	MaxAttempts = 12
+	RetryAfter  = 300 * time.Second
 )
 
 // Limits.
@@ -59,9 +61,10 @@ type Payment struct {
 	Provider string     `json:"provider,omitempty"`
 	Token    string     `json:"token,omitempty"` // until the payment ends
 	Attempt  int        `json:"attempt,omitempty"`
-	DueAt    *time.Time `json:"dueAt,omitempty"`   // of the next attempt
-	Code     string     `json:"code,omitempty"`    // of the last failure
-	Unknown  bool       `json:"unknown,omitempty"` // the last attempt may have taken the money
+	Refusals int        `json:"refusals,omitempty"` // attempts that definitely took no money
+	DueAt    *time.Time `json:"dueAt,omitempty"`    // of the next attempt
+	Code     string     `json:"code,omitempty"`     // of the last failure
+	Unknown  bool       `json:"unknown,omitempty"`  // the last attempt may have taken the money
 }
 
 // UnderWay says whether the provider is being asked, or will be.
@@ -291,6 +294,9 @@ func evolve(o Order, event any, at time.Time) Order {
 			return o
 		}
 		payment.Status, payment.Code, payment.DueAt, payment.Unknown = Failed, e.ErrorCode, nil, e.Unknown
+		if !e.Unknown {
+			payment.Refusals++
+		}
 		if !e.Retryable {
 			payment.Token = ""
 			if o.Status == PendingPayment {
@@ -547,8 +553,12 @@ func fail(o Order, c Fail) ([]any, error) {
 	amount := o.TotalMinor - o.PaidMinor
 	again := c.Retryable && (o.Status != IsCancelled || c.Unknown)
 	events := []any{PaymentFailed{c.OrderID, c.PaymentID, c.Attempt, amount, o.Currency, c.Code, clip(c.Message, 500), again, c.Unknown}}
+	refusals := p.Refusals
+	if !c.Unknown {
+		refusals++
+	}
 	switch {
-	case again && c.Attempt <= MaxRetries:
+	case again && refusals <= MaxRetries && c.Attempt < MaxAttempts:
 		events = append(events, PaymentRetryScheduled{c.OrderID, c.PaymentID, c.Attempt + 1, c.At.Add(RetryAfter)})
 	case again:
 		events = append(events, PaymentAbandoned{c.OrderID, c.PaymentID, c.Attempt, amount, o.Currency, c.Code})

@@ -137,6 +137,17 @@ func TestB52_ThreeRetriesAndNoMore(t *testing.T) {
 	abandoned := order.PaymentAbandoned{OrderID: "o1", PaymentID: "p1", Attempts: 4, AmountMinor: 5500, Currency: "TRY", ErrorCode: "TIMEOUT"}
 	story.When(t, last).Then(failed(4, true, false), abandoned).Again().Nothing()
 
+	// What may have been taken is asked about for longer.
+	unknown := paying
+	for attempt := 1; attempt < order.MaxAttempts; attempt++ {
+		ask := order.Fail{OrderID: "o1", PaymentID: "p1", Attempt: attempt, Code: "TIMEOUT", Retryable: true, Unknown: true, At: noon}
+		unknown.When(t, ask).Then(failed(attempt, true, true), retry(attempt+1)).Again().Nothing()
+		unknown = unknown.Given(failed(attempt, true, true), retry(attempt+1))
+	}
+	end := order.PaymentAbandoned{OrderID: "o1", PaymentID: "p1", Attempts: order.MaxAttempts, AmountMinor: 5500, Currency: "TRY", ErrorCode: "TIMEOUT"}
+	unknown.When(t, order.Fail{OrderID: "o1", PaymentID: "p1", Attempt: order.MaxAttempts, Code: "TIMEOUT", Retryable: true, Unknown: true, At: noon}).
+		Then(failed(order.MaxAttempts, true, true), end)
+
 	// What cannot be mended is not tried again.
 	paying.When(t, order.Fail{OrderID: "o1", PaymentID: "p1", Attempt: 1, Code: "TIMEOUT", At: noon}).Then(failed(1, false, false)).Again().Nothing()
 	// An attempt that is over, another payment's, and one that was paid meanwhile are nothing.
