@@ -321,6 +321,15 @@ func (s State) checkout(checkoutID string) (id string) {
 	return id
 }
 
+// Touches says whether an event is something done with a cart, after which it may come to be abandoned.
+func Touches(event any) bool {
+	switch event.(type) {
+	case activity.ItemAddedToCart, activity.ItemRemovedFromCart, activity.CartViewed, activity.CheckoutStarted, activity.CheckoutStepCompleted:
+		return true
+	}
+	return false
+}
+
 // Begins says whether an event puts the first product into a cart.
 func (s State) Begins(event any, at time.Time) (cartID string, begins bool) {
 	e, ok := event.(activity.ItemAddedToCart)

@@ -276,6 +276,7 @@ func Decide(s State, command Command) ([]any, error) {
 		}
 		return []any{VisitorUnlinked(c)}, checkTexts(text{"reason", c.Reason, 200})
 	case Alias:
+		c.At = c.At.Truncate(linkPrecision)
 		if !c.Asked && slices.Contains(s.Unlinked, c.PreviousID) || !earlier(s.Aliases, c.PreviousID, c.At) {
 			return nil, nil
 		}
@@ -521,7 +522,11 @@ func sizeOf(attributes map[string]any) int {
 	return len(raw)
 }
 
+// linkPrecision is how exactly the time of a link is known: what arrives a little out of order says nothing new of it.
+const linkPrecision = time.Minute
+
 func linkVisitor(s State, c LinkVisitor) []any {
+	c.At = c.At.Truncate(linkPrecision)
 	if c.VisitorID == "" || !c.Asked && slices.Contains(s.Unlinked, c.VisitorID) || !earlier(s.Visitors, c.VisitorID, c.At) {
 		return nil
 	}

@@ -397,13 +397,15 @@ func TestIdentifyIsAFact(t *testing.T) {
 }
 
 func TestLinkVisitor(t *testing.T) {
-	early, late := time.UnixMilli(1000).UTC(), time.UnixMilli(2000).UTC()
+	early, late := time.UnixMilli(60_000).UTC(), time.UnixMilli(120_000).UTC()
 	linked := func(id string, at time.Time) customer.VisitorLinked {
 		return customer.VisitorLinked{VisitorID: id, LinkedAt: &at}
 	}
 	verified.When(t, customer.LinkVisitor{VisitorID: "a1", At: late}).Then(linked("a1", late)).Again().Nothing()
 	known := verified.Given(linked("a1", late))
 	known.When(t, customer.LinkVisitor{VisitorID: "a1", At: early}).Then(linked("a1", early)).Again().Nothing() // since earlier
+	known.When(t, customer.LinkVisitor{VisitorID: "a1", At: late.Add(time.Second)}).Nothing()
+	verified.When(t, customer.LinkVisitor{VisitorID: "a1", At: late.Add(59 * time.Second)}).Then(linked("a1", late)) // to the minute
 	verified.When(t, customer.LinkVisitor{}).Nothing()
 	many := verified
 	for i := range customer.MaxVisitors + 1 {
@@ -422,7 +424,7 @@ func TestLinkVisitor(t *testing.T) {
 }
 
 func TestAlias(t *testing.T) {
-	at := time.UnixMilli(1000).UTC()
+	at := time.UnixMilli(60_000).UTC()
 	aliased := customer.Aliased{PreviousID: "u1", LinkedAt: &at}
 	verified.When(t, customer.Alias{PreviousID: "u1", At: at}).Then(aliased).Again().Nothing()
 	gone := customer.Unaliased{PreviousID: "u1"}

@@ -116,7 +116,7 @@ func (p *activityPart) open(ctx context.Context, v *Views) error {
 			}
 			p.lines = nil
 		}
-		p.events, p.lines, next = append(p.events, events...), append(p.lines, row), c.Last()+1
+		p.events, p.lines, next = append(p.events, events...), withHint(append(p.lines, row), p.stream, events), c.Last()+1
 		return nil
 	}
 	for _, c := range p.commits {

@@ -8,16 +8,20 @@ import (
 	"time"
 
 	"defter/pkg/cart"
+	"defter/pkg/eventstore"
+	"defter/pkg/record"
 )
 
 // CartBucket is how finely the lookup of carts knows when something happened with them last, CartHour what it reads at once.
 const (
-	CartBucket = 5 * time.Minute
+	CartBucket = 10 * time.Minute
 	CartHour   = time.Hour
 )
 
-// forgotten is how long a row of the lookup stays that nobody removes: one of a visitor whose cart is another one's.
-const forgotten = 32 * 24 * time.Hour
+const (
+	forgotten  = 31 * 24 * time.Hour // after this the record has no cart any more
+	touchedFor = 8 * 24 * time.Hour  // a row of the lookup is kept
+)
 
 // CartShown is a cart in a profile.
 type CartShown struct {
@@ -54,14 +58,40 @@ func cartsOf(s cart.State) []CartShown {
 	return shown
 }
 
-// cartLookups are a row for each stretch of time in which something was recorded of an open cart last, so that those with
-// which nothing happened since are found without looking at anybody else.
-func cartLookups(stream string, p Profile) []Row {
-	var rows []Row
-	for _, c := range p.Carts.Carts {
-		row := Row{PK: touchedKey(c.Touched), SK: c.Touched.UTC().Truncate(CartBucket).Format("15:04") + "#" + stream, TTL: c.Touched.Add(forgotten).Unix()}
-		if c.Open() && !slices.ContainsFunc(rows, func(r Row) bool { return r.PK == row.PK && r.SK == row.SK }) {
-			rows = append(rows, row)
+// carts are those of one person's streams, as the records have them: a profile row would be written larger at every turn.
+func (v *Views) carts(ctx context.Context, person []owned) ([]CartShown, error) {
+	var states []cart.State
+	for _, o := range person {
+		if o.CartAt == nil || v.Log.Now().Sub(*o.CartAt) > forgotten {
+			continue
+		}
+		head, err := v.Log.Load(ctx, o.stream, record.Fold)
+		if err != nil {
+			return nil, err
+		}
+		states = append(states, record.Fold.Of(head).Cart)
+	}
+	return cartsOf(cart.Joined(states...)), nil
+}
+
+// Touched is the row of the lookup that an event stands for: that something was done with a cart in a stretch of time, so that
+// those with which nothing happened since are found without looking at anybody else. It is a hint: one may be too many, none
+// is missing, and they go by themselves.
+func Touched(stream string, e eventstore.Event) (row Row, ok bool) {
+	if !cart.Touches(e.Data) {
+		return Row{}, false
+	}
+	return Row{
+		PK: touchedKey(e.RecordedAt), SK: e.RecordedAt.UTC().Truncate(CartBucket).Format("15:04") + "#" + stream, TTL: e.RecordedAt.Add(touchedFor).Unix(),
+	}, true
+}
+
+// withHint adds the hint of a commit's events to rows of the same stream, unless it is there.
+func withHint(rows []Row, stream string, events []eventstore.Event) []Row {
+	for _, e := range events {
+		hint, ok := Touched(stream, e)
+		if ok && !slices.ContainsFunc(rows, func(r Row) bool { return r.PK == hint.PK && r.SK == hint.SK }) {
+			return append(rows, hint)
 		}
 	}
 	return rows

@@ -7,14 +7,19 @@ import (
 	"slices"
 	"strings"
 
-	"defter/pkg/cart"
 	"defter/pkg/identity"
 )
 
+// owned is a stream that is somebody's, and its profile.
+type owned struct {
+	stream string
+	Profile
+}
+
 // owned returns the profiles of the streams that turned out to be the customer's: visitors, former ids, and theirs in turn. A
 // stream that somebody else claimed earlier is not among them. They are as the projections have them.
-func (v *Views) owned(ctx context.Context, stream string, p Profile) ([]Profile, error) {
-	var all []Profile
+func (v *Views) owned(ctx context.Context, stream string, p Profile) ([]owned, error) {
+	var all []owned
 	seen := map[string]bool{stream: true}
 	owners := map[string]Profile{stream: p}
 	for depth := 0; depth < identity.MaxDepth && len(owners) > 0; depth++ {
@@ -49,7 +54,7 @@ func (v *Views) owned(ctx context.Context, stream string, p Profile) ([]Profile,
 			if other.Identity.Owner() != of[key[0]] {
 				continue
 			}
-			all = append(all, other)
+			all = append(all, owned{key[0], other})
 			if strings.HasPrefix(key[0], customerPrefix) {
 				owners[key[0]] = other
 			}
@@ -75,8 +80,7 @@ var fields = []string{"email", "firstName", "first_name", "lastName", "last_name
 
 // join adds to a profile what is known of the same person elsewhere, with the same result in whatever order. What
 // the customer is called, consents and preferences stay the profile's own.
-func join(p Profile, others []Profile) Profile {
-	carts := []cart.State{p.Carts}
+func join(p Profile, others []owned) Profile {
 	attributes, stamps := map[string]any{}, map[string]int64{}
 	for _, o := range others {
 		p.Orders += o.Orders
@@ -112,7 +116,6 @@ func join(p Profile, others []Profile) Profile {
 				attributes[name], stamps[name] = value, ms
 			}
 		}
-		carts = append(carts, o.Carts)
 	}
 	if len(others) == 0 {
 		return p
@@ -124,6 +127,5 @@ func join(p Profile, others []Profile) Profile {
 		p.Personal.Attributes = attributes
 	}
 	p.AverageOrder = averages(p.LifetimeValue, p.AverageOrder)
-	p.Carts = cart.Joined(carts...)
 	return p
 }

@@ -70,7 +70,7 @@ type Personal struct {
 // Profile is the state of the profile view. It is kept for visitors too, as the checkpoint of their timeline.
 type Profile struct {
 	Facts
-	Carts    cart.State       `json:"carts,omitzero"`
+	CartAt   *time.Time       `json:"cartAt,omitempty"` // when a cart was last touched: the record has them
 	Identity identity.State   `json:"identity,omitzero"`
 	Stamps   map[string]int64 `json:"stamps,omitempty"` // of a visitor's traits: when each was said, Unix milliseconds
 	Personal Personal         `json:"-"`
@@ -85,7 +85,7 @@ type Customer struct {
 }
 
 // Profiles is the profile view.
-var Profiles = &Document[Profile]{Name: "PROFILE", Evolve: evolveProfile, Personal: func(p *Profile) any { return &p.Personal }, Lookups: cartLookups}
+var Profiles = &Document[Profile]{Name: "PROFILE", Evolve: evolveProfile, Personal: func(p *Profile) any { return &p.Personal }}
 
 const (
 	customerPrefix = "CUSTOMER#"
@@ -110,7 +110,9 @@ func evolveProfile(p Profile, e eventstore.Event) Profile {
 		p.LifetimeValue = []Money{}
 	}
 	p.UpdatedAt = e.RecordedAt
-	p.Carts = cart.Evolve(p.Carts, e.Data, e.OccurredAt, e.RecordedAt)
+	if cart.Touches(e.Data) {
+		p.CartAt = later(p.CartAt, e.RecordedAt)
+	}
 	at := e.OccurredAt
 	if e.Message != "" { // of messages that arrive in any order, the earliest counts
 		p.CreatedAt = earlier(p.CreatedAt, at)
@@ -327,13 +329,17 @@ func (v *Views) show(ctx context.Context, stream string, p Profile, version int6
 		}
 		p, version = evolveProfile(p, e), e.Version
 	}
+	var carts []CartShown
 	if version > 0 && strings.HasPrefix(stream, customerPrefix) {
 		others, err := v.owned(ctx, stream, p)
 		if err != nil {
 			return Customer{}, false, err
 		}
+		if carts, err = v.carts(ctx, append([]owned{{stream, p}}, others...)); err != nil {
+			return Customer{}, false, err
+		}
 		p = join(p, others)
 	}
 	p.Visitors, p.Aliases, p.Groups = slices.Sorted(slices.Values(p.Visitors)), slices.Sorted(slices.Values(p.Aliases)), slices.Sorted(slices.Values(p.Groups))
-	return Customer{Version: version, Facts: p.Facts, Personal: p.Personal, Carts: cartsOf(p.Carts)}, version > 0, nil
+	return Customer{Version: version, Facts: p.Facts, Personal: p.Personal, Carts: carts}, version > 0, nil
 }

@@ -99,6 +99,9 @@ func (v *Views) rebuildStream(ctx context.Context, commits []eventstore.Commit) 
 			consents, preferences = true, true
 		}
 		lines = append(lines, row)
+		if v.Log.Now().Sub(c.RecordedAt) < touchedFor {
+			lines = withHint(lines, stream, opened)
+		}
 		for _, e := range opened {
 			if slices.Contains(topology.AuditedEvents, e.Type) {
 				entry, err := auditRow(e)
@@ -176,7 +179,7 @@ func (v *Views) Remove(ctx context.Context, rows []Row) error {
 
 // Projected says whether a row of the views table is made by projections, and so can be made again from the store.
 func Projected(row Row) bool {
-	for _, prefix := range []string{"CONSENTED#", "DUE#"} {
+	for _, prefix := range []string{"CONSENTED#", "DUE#consent#"} {
 		if len(row.PK) > len(prefix) && row.PK[:len(prefix)] == prefix {
 			return true
 		}
