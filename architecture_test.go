@@ -143,10 +143,11 @@ var domains = map[string][]string{
 	"pkg/activity":   nil,
 	"pkg/journey":    nil,
 	"pkg/source":     nil,
-	"pkg/channel":    {"pkg/consent", "pkg/preference"},                                               // asks whether a message may be sent
-	"pkg/ingest":     {"pkg/activity", "pkg/channel", "pkg/customer", "pkg/order"},                    // says what a message means
-	"pkg/record":     {"pkg/channel", "pkg/consent", "pkg/customer", "pkg/journey", "pkg/preference"}, // folds them side by side
-	"pkg/catalog":    {"pkg/activity", "pkg/channel", "pkg/consent", "pkg/customer", "pkg/journey", "pkg/order", "pkg/preference", "pkg/source"},
+	"pkg/retention":  nil,
+	"pkg/channel":    {"pkg/consent", "pkg/preference"},                                                                // asks whether a message may be sent
+	"pkg/ingest":     {"pkg/activity", "pkg/channel", "pkg/customer", "pkg/order"},                                     // says what a message means
+	"pkg/record":     {"pkg/channel", "pkg/consent", "pkg/customer", "pkg/journey", "pkg/preference", "pkg/retention"}, // folds them side by side
+	"pkg/catalog":    {"pkg/activity", "pkg/channel", "pkg/consent", "pkg/customer", "pkg/journey", "pkg/order", "pkg/preference", "pkg/retention", "pkg/source"},
 }
 
 // outside are the packages of the standard library that reach beyond the program, or depend on when or where it runs.

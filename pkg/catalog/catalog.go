@@ -10,6 +10,7 @@ import (
 	"defter/pkg/journey"
 	"defter/pkg/order"
 	"defter/pkg/preference"
+	"defter/pkg/retention"
 	"defter/pkg/source"
 )
 
@@ -17,5 +18,6 @@ import (
 func New() *eventstore.Catalog {
 	return eventstore.NewCatalog(
 		customer.Events, consent.Events, preference.Events, activity.Events, order.Events, channel.Events, journey.Events, source.Events,
+		retention.Events,
 	)
 }

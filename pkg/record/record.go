@@ -9,6 +9,7 @@ import (
 	"defter/pkg/eventstore"
 	"defter/pkg/journey"
 	"defter/pkg/preference"
+	"defter/pkg/retention"
 )
 
 // State is the state of every domain.
@@ -18,6 +19,7 @@ type State struct {
 	Preference preference.State `json:"preference"`
 	Journey    journey.State    `json:"journey"`
 	Message    channel.State    `json:"message"`
+	Retention  retention.State  `json:"retention,omitzero"`
 }
 
 // Fold computes the State of a stream.
@@ -32,6 +34,7 @@ func Evolve(s State, e eventstore.Event) State {
 	s.Consent = consent.Evolve(s.Consent, e.Data, e.OccurredAt)
 	s.Preference = preference.Evolve(s.Preference, e.Data, preference.Stamp{At: e.OccurredAt, EventID: e.ID})
 	s.Journey = journey.Evolve(s.Journey, e.Data)
+	s.Retention = retention.Evolve(s.Retention, e.Data)
 	s.Message = channel.Evolve(s.Message, e.Data, e.RecordedAt)
 	return s
 }

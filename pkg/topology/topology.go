@@ -147,6 +147,7 @@ var AuditedEvents = []string{
 	"CustomerNameUpdated", "CustomerPhoneUpdated", "CustomerAddressUpdated", "CustomerBirthDateUpdated",
 	"CustomerDeactivated", "CustomerReactivated", "CustomerDataDeletionRequested", "CustomerDataDeleted",
 	"ConsentGranted", "ConsentRevoked", "ConsentExpired", "ConsentRenewed", "PreferencesUpdated",
+	"BehaviourArchived",
 }
 
 func api(name, summary, method, path string, access []Access) Function {

@@ -6,10 +6,10 @@ import (
 	"strings"
 	"time"
 
-	"defter/pkg/activity"
 	"defter/pkg/customer"
 	"defter/pkg/eventstore"
 	"defter/pkg/order"
+	"defter/pkg/retention"
 )
 
 // Money is an amount in minor units of its currency.
@@ -51,7 +51,8 @@ type Personal struct {
 // Profile is the state of the profile view. It is kept for visitors too, as the checkpoint of their timeline.
 type Profile struct {
 	Facts
-	Personal Personal `json:"-"`
+	Unarchived *retention.Oldest `json:"unarchived,omitempty"` // the oldest behaviour in the store
+	Personal   Personal          `json:"-"`
 }
 
 // Customer is a profile as shown.
@@ -61,8 +62,10 @@ type Customer struct {
 	Personal
 }
 
-// Profiles is the profile view.
-var Profiles = &Document[Profile]{Name: "PROFILE", Evolve: evolveProfile, Personal: func(p *Profile) any { return &p.Personal }}
+// Profiles is the profile view, with a lookup of the streams whose behaviour is to be archived.
+var Profiles = &Document[Profile]{
+	Name: "PROFILE", Evolve: evolveProfile, Personal: func(p *Profile) any { return &p.Personal }, Lookups: unarchivedLookups,
+}
 
 const (
 	customerPrefix = "CUSTOMER#"
@@ -85,6 +88,10 @@ func evolveProfile(p Profile, e eventstore.Event) Profile {
 	if p.CustomerID == "" {
 		p.CustomerID, _ = CustomerID(e.Stream)
 		p.LifetimeValue = []Money{}
+	}
+	p.Unarchived = retention.EvolveOldest(p.Unarchived, e)
+	if _, archived := e.Data.(retention.Archived); archived {
+		return p // says nothing new about the customer
 	}
 	p.UpdatedAt = e.RecordedAt
 	at := e.OccurredAt
@@ -139,10 +146,12 @@ func evolveProfile(p Profile, e eventstore.Event) Profile {
 		p.LifetimeValue = added(p.LifetimeValue, d.Currency, -d.AmountMinor)
 	case order.Cancelled:
 		p.Orders--
-	case activity.PageViewed, activity.ScreenViewed, activity.ProductViewed, activity.SearchPerformed, activity.ItemAddedToCart,
-		activity.ItemRemovedFromCart, activity.CartViewed, activity.CheckoutStarted, activity.CheckoutStepCompleted, activity.EventTracked,
-		activity.ProductCompared, activity.ReviewRead, activity.VideoWatched, activity.ExperimentExposed, activity.SignedUp, activity.LoggedIn:
-		return seen(p, at)
+	case retention.Summarised:
+		return seen(seen(p, d.FirstOccurredAt), d.LastOccurredAt)
+	default:
+		if e.Behaviour {
+			return seen(p, at)
+		}
 	}
 	return p
 }
