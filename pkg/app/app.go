@@ -42,6 +42,7 @@ type App struct {
 	Bus      Bus
 	Emails   Queue
 	Journeys Starter
+	Archive  Archive
 	Email    Provider
 	Settings Settings
 	Fixed    map[string]ingest.Source // sources beside those that are stored, by write key
@@ -58,6 +59,7 @@ type Settings struct {
 	EmailFrom    string
 	PublicURL    string        // where links in messages lead
 	WelcomeDelay time.Duration // between the two mails of the welcome journey
+	KeepFor      time.Duration // of behaviour in the event store, in detail
 }
 
 // Access knows the API keys that callers present.
@@ -82,6 +84,12 @@ type Entry struct {
 // Queue takes messages to be worked on later, at least once.
 type Queue interface {
 	Send(ctx context.Context, body []byte) error
+}
+
+// Archive keeps what leaves the event store.
+type Archive interface {
+	// Put keeps lines of JSON under a name, compressed.
+	Put(ctx context.Context, name string, lines []byte) error
 }
 
 // Starter starts executions of the journeys' state machine. A name that was started before is not started again.

@@ -11,6 +11,8 @@ import (
 	"os"
 	"time"
 
+	"defter/pkg/retention"
+
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/credentials"
@@ -23,7 +25,8 @@ type Settings struct {
 	MasterKey                          string
 	APIKeySecret                       string
 	EmailFrom, PublicURL               string
-	WelcomeDelay                       time.Duration
+	ArchiveBucket                      string
+	WelcomeDelay, KeepBehaviour        time.Duration
 }
 
 // Environment reads the settings and reports everything wrong with them at once. What a function may not touch is not in
@@ -33,7 +36,8 @@ func Environment() (Settings, error) {
 		EventsTable: os.Getenv("DEFTER_EVENTS_TABLE"), ViewsTable: os.Getenv("DEFTER_VIEWS_TABLE"), KeysTable: os.Getenv("DEFTER_KEYS_TABLE"),
 		Bus: os.Getenv("DEFTER_BUS"), EmailQueue: os.Getenv("DEFTER_EMAIL_QUEUE"), Journeys: os.Getenv("DEFTER_JOURNEYS"),
 		MasterKey: os.Getenv("DEFTER_MASTER_KEY"), APIKeySecret: os.Getenv("DEFTER_API_KEY_SECRET"),
-		EmailFrom: os.Getenv("DEFTER_EMAIL_FROM"), PublicURL: os.Getenv("DEFTER_PUBLIC_URL"),
+		ArchiveBucket: os.Getenv("DEFTER_ARCHIVE_BUCKET"),
+		EmailFrom:     os.Getenv("DEFTER_EMAIL_FROM"), PublicURL: os.Getenv("DEFTER_PUBLIC_URL"),
 	}
 	var errs []error
 	s.WelcomeDelay = 24 * time.Hour
@@ -43,6 +47,14 @@ func Environment() (Settings, error) {
 			errs = append(errs, fmt.Errorf("DEFTER_WELCOME_DELAY is %q, must be a positive duration such as 24h", raw))
 		}
 		s.WelcomeDelay = delay
+	}
+	s.KeepBehaviour = retention.KeepFor
+	if raw := os.Getenv("DEFTER_KEEP_BEHAVIOUR"); raw != "" {
+		keep, err := time.ParseDuration(raw)
+		if err != nil || keep < retention.MinKeepFor {
+			errs = append(errs, fmt.Errorf("DEFTER_KEEP_BEHAVIOUR is %q, must be a duration of at least %s", raw, retention.MinKeepFor))
+		}
+		s.KeepBehaviour = keep
 	}
 	return s, errors.Join(errs...)
 }
