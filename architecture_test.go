@@ -380,7 +380,7 @@ func TestTheTableTheProgramsAndTheLocalRunAgree(t *testing.T) {
 
 // TestB19_ProgramsHaveThePartsTheyMayUse: a client is made where the row allows its use, and nowhere else.
 func TestB19_ProgramsHaveThePartsTheyMayUse(t *testing.T) {
-	parts := map[string]string{"bus": topology.Bus, "emails": topology.EmailQueue, "journeys": topology.Journeys, "ses": topology.EmailIdentity}
+	parts := map[string]string{"bus": topology.Bus, "emails": topology.EmailQueue, "journeys": topology.Journeys, "ses": topology.EmailIdentity, "archive": topology.Archive}
 	started := programs(t)
 	for _, row := range topology.Functions {
 		for name, resource := range parts {
@@ -484,7 +484,7 @@ func TestRowsMayDoNoMoreThanTheyNeed(t *testing.T) {
 	services := map[string]string{
 		topology.Events: "dynamodb:", topology.Views: "dynamodb:", topology.Keys: "dynamodb:", topology.Bus: "events:", topology.EmailQueue: "sqs:",
 		topology.Journeys: "states:", topology.MasterKey: "kms:", topology.APIKeySecret: "secretsmanager:",
-		topology.EmailIdentity: "ses:",
+		topology.EmailIdentity: "ses:", topology.Archive: "s3:",
 	}
 	writes := []string{"dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem", "dynamodb:BatchWriteItem"}
 	may := func(row topology.Function, resource string, some ...string) bool {
@@ -550,7 +550,7 @@ func TestB22_ProjectionsHaveNoSideEffects(t *testing.T) {
 			continue
 		}
 		n++
-		for _, resource := range []string{topology.Bus, topology.EmailQueue, topology.Journeys, topology.EmailIdentity} {
+		for _, resource := range []string{topology.Bus, topology.EmailQueue, topology.Journeys, topology.EmailIdentity, topology.Archive} {
 			if len(actions(row, resource)) > 0 {
 				t.Errorf("%s may use %s", row.Name, resource)
 			}

@@ -14,6 +14,7 @@ import (
 	"github.com/aws/constructs-go/constructs/v10"
 	"github.com/aws/jsii-runtime-go"
 
+	"defter/pkg/retention"
 	"defter/pkg/topology"
 )
 
@@ -26,6 +27,7 @@ type Settings struct {
 	EmailIdentity string // the verified SES identity that allows EmailFrom: its domain unless said otherwise
 	PublicURL     string // the API as customers' links name it; "" for the API's own address
 	WelcomeDelay  string // a Go duration
+	KeepBehaviour string // in the event store, in detail; a Go duration
 	AlarmEmail    string // who is told about alarms; "" for nobody
 	Ephemeral     bool   // a test's deployment: deleting it deletes its data
 }
@@ -44,14 +46,15 @@ func LoadSettings(node constructs.Node) (Settings, error) {
 		return otherwise
 	}
 	s := Settings{
-		Stage:        value("stage", "prod"),
-		Arch:         value("arch", "arm64"),
-		FunctionsDir: value("functionsDir", "build/functions"),
-		EmailFrom:    value("emailFrom", ""),
-		PublicURL:    strings.TrimSuffix(value("publicUrl", ""), "/"),
-		WelcomeDelay: value("welcomeDelay", "24h"),
-		AlarmEmail:   value("alarmEmail", ""),
-		Ephemeral:    value("ephemeral", "false") == "true",
+		Stage:         value("stage", "prod"),
+		Arch:          value("arch", "arm64"),
+		FunctionsDir:  value("functionsDir", "build/functions"),
+		EmailFrom:     value("emailFrom", ""),
+		PublicURL:     strings.TrimSuffix(value("publicUrl", ""), "/"),
+		WelcomeDelay:  value("welcomeDelay", "24h"),
+		KeepBehaviour: value("keepBehaviour", "2160h"), // 90 days
+		AlarmEmail:    value("alarmEmail", ""),
+		Ephemeral:     value("ephemeral", "false") == "true",
 	}
 	_, domain, isAddress := strings.Cut(s.EmailFrom, "@")
 	s.EmailIdentity = value("emailIdentity", domain)
@@ -71,6 +74,9 @@ func LoadSettings(node constructs.Node) (Settings, error) {
 	}
 	if delay, err := time.ParseDuration(s.WelcomeDelay); err != nil || delay <= 0 {
 		refuse("welcomeDelay", s.WelcomeDelay, "a duration such as 24h")
+	}
+	if keep, err := time.ParseDuration(s.KeepBehaviour); err != nil || keep < retention.MinKeepFor {
+		refuse("keepBehaviour", s.KeepBehaviour, "a duration of at least "+retention.MinKeepFor.String()+", such as 2160h")
 	}
 	if _, known := machineOfArch[s.Arch]; !known {
 		refuse("arch", s.Arch, "arm64 or x86_64")

@@ -11,13 +11,13 @@ import (
 
 func TestSettingsReportEveryMistakeAtOnce(t *testing.T) {
 	a := app(t, map[string]any{
-		"stage": "Production", "emailFrom": "nobody", "publicUrl": "http://example.com", "welcomeDelay": "a day", "arch": "riscv",
+		"stage": "Production", "emailFrom": "nobody", "publicUrl": "http://example.com", "welcomeDelay": "a day", "arch": "riscv", "keepBehaviour": "24h",
 	})
 	_, err := LoadSettings(a.Node())
 	if err == nil {
 		t.Fatal("no mistake found")
 	}
-	for _, name := range []string{"stage", "emailFrom", "publicUrl", "welcomeDelay", "arch"} {
+	for _, name := range []string{"stage", "emailFrom", "publicUrl", "welcomeDelay", "arch", "keepBehaviour"} {
 		if !strings.Contains(err.Error(), "context "+name+"=") {
 			t.Errorf("%s is not in: %v", name, err)
 		}

@@ -43,4 +43,5 @@ var functions = map[string]func(*app.App) lambdaio.Handler{
 	"run-journey-step":    app.RunJourneyStep,
 	"send-email":          app.SendEmail,
 	"expire-consents":     app.ExpireConsents,
+	"archive-behaviour":   app.ArchiveBehaviour,
 }

@@ -96,6 +96,7 @@ const (
 	MasterKey     = "master-key"     // the KMS key that wraps the key-encryption keys
 	APIKeySecret  = "api-key"        // the secret that API callers present
 	EmailIdentity = "email-identity" // the verified SES sender
+	Archive       = "archive"        // the objects of the bucket that keeps old behaviour
 )
 
 // Function is one row of the table.
@@ -274,5 +275,11 @@ var Functions = []Function{
 		Schedule:       &ScheduleTrigger{EveryMinutes: 60},
 		Access:         []Access{appendEvents, writeViews, makeKeys, wrap},
 		TimeoutSeconds: 300, MemoryMB: 256, Retries: 2,
+	},
+	{
+		Name: "archive-behaviour", Summary: "Archive behaviour that is older than 90 days, and put summaries in its place.",
+		Schedule:       &ScheduleTrigger{EveryMinutes: 24 * 60},
+		Access:         []Access{appendEvents, writeViews, makeKeys, wrap, {Archive, []string{"s3:PutObject"}}},
+		TimeoutSeconds: 300, MemoryMB: 512, Retries: 2,
 	},
 }

@@ -32,7 +32,7 @@ func (b bucket) Put(ctx context.Context, name string, lines []byte) error {
 	}
 	_, err = b.client.PutObject(ctx, &s3.PutObjectInput{
 		Bucket: &b.name, Key: &name, Body: bytes.NewReader(data), ContentLength: aws.Int64(int64(len(data))),
-		ContentType: aws.String("application/x-ndjson"), ContentEncoding: aws.String("zstd"),
+		ContentType: aws.String("application/zstd"),
 	})
 	if err != nil {
 		return fmt.Errorf("put object: %w", err)
