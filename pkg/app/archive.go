@@ -63,7 +63,7 @@ func (a *App) ArchiveBehaviour(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	object := a.newObject(now)
+	object, first := a.newObject(now), month
 	empty := true // every month so far
 	for n := 0; n < archiveMonths && retention.Old(month, now, keepFor); n++ {
 		for cursor := ""; ; {
@@ -87,15 +87,15 @@ func (a *App) ArchiveBehaviour(ctx context.Context) error {
 				break
 			}
 		}
-		following := month.AddDate(0, 1, 0)
-		if empty && retention.Old(following, now, keepFor) { // the last one is looked at again until all of it is old
-			if err := a.putCheckpoint(ctx, archiveSK, archiveCheckpoint{following}); err != nil {
-				return err
-			}
+		month = month.AddDate(0, 1, 0)
+		if empty && retention.Old(month, now, keepFor) { // the last one is looked at again until all of it is old
+			first = month
 		}
-		month = following
 	}
-	return a.closeObject(ctx, object)
+	if err := a.closeObject(ctx, object); err != nil {
+		return err
+	}
+	return a.putCheckpoint(ctx, archiveSK, archiveCheckpoint{first})
 }
 
 // keepFor is how long behaviour is kept in detail.
