@@ -277,9 +277,7 @@ func TestB11_FoldsStayAsTheyWere(t *testing.T) {
 				}
 			}
 			live := w.rows()
-			fresh := *w
-			fresh.tables[1] = dynamotest.Table(t, client)
-			rebuilt := fresh.another()
+			rebuilt := w.on(dynamotest.Table(t, client))
 			if _, err := rebuilt.Views.Rebuild(rt.Context()); err != nil {
 				rt.Fatal(err)
 			}
@@ -630,6 +628,100 @@ func TestKeptLongEnough(t *testing.T) {
 	for set, want := range map[time.Duration]time.Duration{0: retention.KeepFor, time.Hour: retention.MinKeepFor, 30 * day: 30 * day} {
 		if got := (&App{Settings: Settings{KeepFor: set}}).keepFor(); got != want {
 			t.Errorf("set to %s it is kept for %s, want %s", set, got, want)
+		}
+	}
+}
+
+// on is the same world with views of its own.
+func (w *world) on(table string) *world {
+	other := *w
+	other.tables[1] = table
+	return other.another()
+}
+
+// TestNothingAheadOfTheProfile: what is not projected yet is not archived, and is later.
+func TestNothingAheadOfTheProfile(t *testing.T) {
+	t.Parallel()
+	client := dynamotest.Client(t)
+	w := begin(t)
+	id, views := w.ada(), w.delivering()
+	stream := view.CustomerStream(id)
+	w.visits(id, 5)
+	views.deliver()
+	w.visits(id, 5)
+	w.clock.advance(91 * day)
+	before := w.behaviour(w.commits())
+	w.archives()
+	left := w.raw(stream)
+	if left < 10 || left > 13 {
+		t.Errorf("%d are left, want those of five days", left)
+	}
+	views.deliver()
+	w.archives() // not for a week
+	if n := w.raw(stream); n != left {
+		t.Errorf("%d are left, were %d", n, left)
+	}
+	w.clock.advance(retention.Pause)
+	w.archives()
+	views.deliver()
+	if got := w.behaviour(w.commits()); w.raw(stream) > 0 || !maps.Equal(got, before) {
+		t.Errorf("%d are left, behaviour is %v, was %v", w.raw(stream), got, before)
+	}
+	rebuilt := w.on(dynamotest.Table(t, client))
+	if _, err := rebuilt.Views.Rebuild(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	rebuilt.expectRows(w.rows(), "rebuilt")
+}
+
+// TestViewsThatFellBehind: a view that stopped anywhere, in the midst of what is a summary by now, comes to the same as every
+// other; and a compacted commit that a reader is told of after all changes nothing.
+func TestViewsThatFellBehind(t *testing.T) {
+	t.Parallel()
+	client := dynamotest.Client(t)
+	w := begin(t)
+	id, views := w.ada(), w.delivering()
+	stream := view.CustomerStream(id)
+	w.visits(id, 12)
+	w.grant(id, `{"purpose":"analytics","channel":"email"}`)
+	views.deliver()
+	raw := w.commits()
+	var behind []*world
+	for n := range raw {
+		b := w.on(dynamotest.Table(t, client))
+		if failed := b.Views.ProjectActivity(t.Context(), raw[:n]); len(failed) > 0 {
+			t.Fatalf("failed: %v", failed)
+		}
+		behind = append(behind, b)
+	}
+	w.clock.advance(91 * day)
+	w.archives()
+	views.deliver()
+	w.patch(id, `{"firstName":"Augusta"}`).expect(200)
+	views.deliver()
+	now := w.commits()
+	want := w.rows()
+	if failed := w.Views.ProjectActivity(t.Context(), now); len(failed) > 0 {
+		t.Fatalf("failed: %v", failed)
+	}
+	w.expectRows(want, "told of everything again")
+	profile := stream + " " + view.Profiles.Name
+	for n, b := range behind {
+		news := now[len(now)-1:]
+		if n%2 == 0 { // it is told of all there is
+			news = now
+		}
+		if failed := b.Views.ProjectActivity(t.Context(), news); len(failed) > 0 {
+			t.Fatalf("failed: %v", failed)
+		}
+		if got := b.rows()[profile]; got != want[profile] {
+			t.Errorf("behind at commit %d, the profile is\n%s, want\n%s", n, got, want[profile])
+		}
+		if err := view.Consents.Apply(t.Context(), b.Views, stream, w.history(stream)[len(w.history(stream))-1:]); err != nil {
+			t.Errorf("behind at commit %d: %v", n, err)
+		}
+		if c, _, err := view.Consents.Load(t.Context(), b.Views, stream); err != nil || len(c.List(w.Now())) == 0 {
+			t.Errorf("behind at commit %d, the consents are %+v %v", n, c, err)
 		}
 	}
 }
