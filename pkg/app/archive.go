@@ -177,7 +177,7 @@ func (a *App) gather(ctx context.Context, object *archiving, u view.Unarchived, 
 		return false, nil
 	}
 	found := archived{Stream: u.Stream}
-	from := max(u.Oldest.Version, s.Retention.ArchivedTo+1)
+	from := s.Retention.ArchivedTo + 1 // which the stream knows best
 	for c, err := range a.Log.Store.Read(ctx, u.Stream, a.beginning(ctx, u.Stream, from), projected) {
 		if err != nil {
 			return false, err

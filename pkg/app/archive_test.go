@@ -725,3 +725,32 @@ func TestViewsThatFellBehind(t *testing.T) {
 		}
 	}
 }
+
+// TestProfilesThatKnowTooLittle: one that was folded before behaviour was counted names a version that is not the oldest. What
+// is older is archived too.
+func TestProfilesThatKnowTooLittle(t *testing.T) {
+	t.Parallel()
+	w := begin(t)
+	id, views := w.ada(), w.delivering()
+	stream := view.CustomerStream(id)
+	w.visits(id, 8)
+	views.deliver()
+	w.clock.advance(91 * day)
+	before := w.behaviour(w.commits())
+	p, version, err := view.Profiles.Load(t.Context(), w.Views, stream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	later := view.Unarchived{Stream: stream, Oldest: *p.Unarchived}
+	later.Oldest.Version = version - 1
+	object, err := w.archiveStream(t.Context(), w.newObject(w.Now()), later, w.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.closeObject(t.Context(), object); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.behaviour(w.commits()); w.raw(stream) > 0 || !maps.Equal(got, before) {
+		t.Errorf("%d are left, behaviour is %v, was %v", w.raw(stream), got, before)
+	}
+}
