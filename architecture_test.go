@@ -146,10 +146,11 @@ var domains = map[string][]string{
 	"pkg/identity":   nil,
 	"pkg/segment":    nil,
 	"pkg/source":     nil,
-	"pkg/channel":    {"pkg/consent", "pkg/preference"},                                                            // asks whether a message may be sent
-	"pkg/ingest":     {"pkg/activity", "pkg/channel", "pkg/customer", "pkg/order"},                                 // says what a message means
-	"pkg/record":     {"pkg/cart", "pkg/channel", "pkg/consent", "pkg/customer", "pkg/identity", "pkg/journey", "pkg/order", "pkg/preference", "pkg/segment"}, // folds them side by side
-	"pkg/catalog":    {"pkg/activity", "pkg/cart", "pkg/channel", "pkg/consent", "pkg/customer", "pkg/identity", "pkg/journey", "pkg/order", "pkg/preference", "pkg/segment", "pkg/source"},
+	"pkg/retention":  nil,
+	"pkg/channel":    {"pkg/consent", "pkg/preference"},                                                                                                                        // asks whether a message may be sent
+	"pkg/ingest":     {"pkg/activity", "pkg/channel", "pkg/customer", "pkg/order"},                                                                                             // says what a message means
+	"pkg/record":     {"pkg/cart", "pkg/channel", "pkg/consent", "pkg/customer", "pkg/identity", "pkg/journey", "pkg/order", "pkg/preference", "pkg/retention", "pkg/segment"}, // folds them side by side
+	"pkg/catalog":    {"pkg/activity", "pkg/cart", "pkg/channel", "pkg/consent", "pkg/customer", "pkg/identity", "pkg/journey", "pkg/order", "pkg/preference", "pkg/retention", "pkg/segment", "pkg/source"},
 }
 
 // outside are the packages of the standard library that reach beyond the program, or depend on when or where it runs.
@@ -383,7 +384,7 @@ func TestTheTableTheProgramsAndTheLocalRunAgree(t *testing.T) {
 // TestB19_ProgramsHaveThePartsTheyMayUse: a client is made where the row allows its use, and nowhere else.
 func TestB19_ProgramsHaveThePartsTheyMayUse(t *testing.T) {
 	parts := map[string]string{"bus": topology.Bus, "emails": topology.EmailQueue, "journeys": topology.Journeys, "ses": topology.EmailIdentity,
-		"payments": topology.Payments, "charges": topology.PaymentKey}
+		"payments": topology.Payments, "charges": topology.PaymentKey, "archive": topology.Archive}
 	started := programs(t)
 	for _, row := range topology.Functions {
 		for name, resource := range parts {
@@ -488,7 +489,7 @@ func TestRowsMayDoNoMoreThanTheyNeed(t *testing.T) {
 		topology.Events: "dynamodb:", topology.Views: "dynamodb:", topology.Keys: "dynamodb:", topology.Bus: "events:", topology.EmailQueue: "sqs:",
 		topology.Journeys: "states:", topology.MasterKey: "kms:", topology.APIKeySecret: "secretsmanager:",
 		topology.Payments: "states:", topology.PaymentKey: "secretsmanager:",
-		topology.EmailIdentity: "ses:",
+		topology.EmailIdentity: "ses:", topology.Archive: "s3:",
 	}
 	writes := []string{"dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem", "dynamodb:BatchWriteItem"}
 	may := func(row topology.Function, resource string, some ...string) bool {
@@ -554,7 +555,7 @@ func TestB22_ProjectionsHaveNoSideEffects(t *testing.T) {
 			continue
 		}
 		n++
-		for _, resource := range []string{topology.Bus, topology.EmailQueue, topology.Journeys, topology.EmailIdentity, topology.Payments, topology.PaymentKey} {
+		for _, resource := range []string{topology.Bus, topology.EmailQueue, topology.Journeys, topology.EmailIdentity, topology.Payments, topology.PaymentKey, topology.Archive} {
 			if len(actions(row, resource)) > 0 {
 				t.Errorf("%s may use %s", row.Name, resource)
 			}

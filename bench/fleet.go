@@ -82,6 +82,7 @@ func newFleet(bed *bed, at time.Time) *fleet {
 		"ingest-events": app.IngestEvents, "publish-events": app.PublishEvents, "project-activity": app.ProjectActivity,
 		"project-consent": app.ProjectConsent, "project-preferences": app.ProjectPreferences, "project-audit": app.ProjectAudit,
 		"send-verification": app.SendVerification, "trigger-journeys": app.TriggerJourneys, "join-identities": app.JoinIdentities, "expire-consents": app.ExpireConsents,
+		"archive-behaviour": app.ArchiveBehaviour,
 	}
 	rows := append([]topology.Function{{Name: reaction, MemoryMB: 256}}, topology.Functions...)
 	for _, row := range rows {

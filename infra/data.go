@@ -6,6 +6,7 @@ import (
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsdynamodb"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awskms"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awss3"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awssecretsmanager"
 	"github.com/aws/constructs-go/constructs/v10"
 	"github.com/aws/jsii-runtime-go"
@@ -36,6 +37,15 @@ func newData(p *Platform) *data {
 	p.provide(topology.MasterKey, resource{
 		arns:        []*string{masterKey.KeyArn()},
 		environment: map[string]*string{"DEFTER_MASTER_KEY": masterKey.KeyArn()},
+	})
+
+	archive := newArchive(stack, p)
+	p.provide(topology.Archive, resource{
+		arns: []*string{archive.ArnForObjects(jsii.String(archivePrefix + "*"))},
+		environment: map[string]*string{
+			"DEFTER_ARCHIVE_BUCKET": archive.BucketName(), "DEFTER_KEEP_BEHAVIOUR": jsii.String(p.KeepBehaviour),
+		},
+		whyAll: "Each object has a name of its own, which is new.",
 	})
 
 	apiKey := newAccessKey(stack, p, "ApiKey", topology.APIKeySecret, "Defter: the key of servers and back offices")
@@ -84,6 +94,34 @@ func newMasterKey(scope constructs.Construct, p *Platform) awskms.Key {
 		PendingWindow:     awscdk.Duration_Days(jsii.Number(30)),
 		RemovalPolicy:     p.removalPolicy(),
 	})
+}
+
+// archivePrefix is what the names of the archive's objects begin with.
+const archivePrefix = "behaviour/"
+
+// newArchive makes the bucket that old behaviour goes to. What is personal in its objects is sealed under customers' data
+// keys, as in the tables. Nothing reads it day by day, so it rests where that is cheap; behaviour of more than two years ago
+// is of no use that its summaries do not serve, and is removed.
+func newArchive(scope constructs.Construct, p *Platform) awss3.Bucket {
+	bucket := awss3.NewBucket(scope, jsii.String("Archive"), &awss3.BucketProps{
+		Encryption:        awss3.BucketEncryption_S3_MANAGED,
+		BlockPublicAccess: awss3.BlockPublicAccess_BLOCK_ALL(),
+		ObjectOwnership:   awss3.ObjectOwnership_BUCKET_OWNER_ENFORCED,
+		EnforceSSL:        jsii.Bool(true),
+		MinimumTLSVersion: jsii.Number(1.2),
+		Versioned:         jsii.Bool(false), // an object is written once, under a name of its own
+		RemovalPolicy:     p.removalPolicy(),
+		LifecycleRules: &[]*awss3.LifecycleRule{{
+			AbortIncompleteMultipartUploadAfter: awscdk.Duration_Days(jsii.Number(7)),
+			Expiration:                          awscdk.Duration_Days(jsii.Number(730)),
+			Transitions: &[]*awss3.Transition{{
+				StorageClass: awss3.StorageClass_GLACIER_INSTANT_RETRIEVAL(), TransitionAfter: awscdk.Duration_Days(jsii.Number(1)),
+			}},
+		}},
+	})
+	accept(bucket, "AwsSolutions-S1", "One function writes objects, which hold nothing readable without customers' data keys, and nothing reads them: "+
+		"a second bucket with a log of that would say what the events in the streams say.")
+	return bucket
 }
 
 // punctuation is kept out of access keys: they travel in headers, where a colon or a comma would end them.

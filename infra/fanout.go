@@ -43,7 +43,8 @@ func newStreamReader(stack awscdk.Stack, p *Platform, row topology.Function, tab
 	}, nil)
 	accept(function.Node().Scope(), "AwsSolutions-IAM5", "ListStreams is an action on all streams of the table: AWS names no single stream for it.")
 	type m = map[string]any
-	// Commit items are only ever inserted; nothing else of the table passes, and what does not pass is not billed.
+	// What a commit says is news once, when it is inserted. Those that are compacted later are changed or removed, and say
+	// nothing new. Nothing else of the table passes, and what does not pass is not billed.
 	commits := awslambda.FilterCriteria_Filter(&m{
 		"eventName": []string{"INSERT"},
 		"dynamodb":  m{"Keys": m{"sk": m{"S": []m{{"prefix": topology.CommitPrefix}}}}},

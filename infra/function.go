@@ -41,6 +41,12 @@ func newFunction(stack awscdk.Stack, p *Platform, row topology.Function, trigger
 		},
 	})
 
+	for _, access := range row.Access {
+		if why := p.resource(access.Resource).whyAll; why != "" {
+			accept(role, "AwsSolutions-IAM5", why)
+		}
+	}
+
 	props := &awslambda.FunctionProps{
 		FunctionName: jsii.String(name),
 		Description:  jsii.String(row.Summary),

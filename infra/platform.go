@@ -28,6 +28,7 @@ type Platform struct {
 type resource struct {
 	arns        []*string
 	environment map[string]*string // how the function finds it
+	whyAll      string             // why its ARNs name more than one thing, "" if they do not
 }
 
 // logRetention is how long logs are kept: long enough to look into a month's complaint, and no personal data is in them.

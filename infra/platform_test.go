@@ -106,6 +106,7 @@ func TestEveryRowMayDoWhatItSaysAndNoMore(t *testing.T) {
 		topology.MasterKey:     {"AWS::KMS::Key"},
 		topology.APIKeySecret:  {p.Name("api-key")},
 		topology.EmailIdentity: {":identity/example.com"},
+		topology.Archive:       {"AWS::S3::Bucket/behaviour/*"},
 	}
 	for _, table := range topology.Tables {
 		names[table.Name] = []string{p.Name(table.Name)}
@@ -301,6 +302,8 @@ func TestEveryRowIsTriggered(t *testing.T) {
 // rate is how CloudFormation writes an interval.
 func rate(minutes int) string {
 	switch {
+	case minutes == 24*60:
+		return "1 day"
 	case minutes%60 == 0 && minutes > 60:
 		return fmt.Sprintf("%d hours", minutes/60)
 	case minutes == 60:
@@ -328,7 +331,7 @@ func TestOnlyCommitsPassTheStream(t *testing.T) {
 func TestDataOutlivesItsStackUnlessItIsATests(t *testing.T) {
 	for ephemeral, policy := range map[string]string{"false": "Retain", "true": "Delete"} {
 		all := synth(t, platform(t, map[string]any{"ephemeral": ephemeral}))
-		for _, kind := range []string{"AWS::DynamoDB::Table", "AWS::KMS::Key", "AWS::SecretsManager::Secret"} {
+		for _, kind := range []string{"AWS::DynamoDB::Table", "AWS::KMS::Key", "AWS::SecretsManager::Secret", "AWS::S3::Bucket"} {
 			found := 0
 			all.of(kind, func(_ string, n *node) {
 				found++

@@ -15,6 +15,7 @@ import (
 	"github.com/aws/constructs-go/constructs/v10"
 	"github.com/aws/jsii-runtime-go"
 
+	"defter/pkg/retention"
 	"defter/pkg/topology"
 )
 
@@ -30,6 +31,7 @@ type Settings struct {
 	PaymentProvider string // stripe, local (which moves no money), or "" for none
 	CartIdle        string // a Go duration, after which a cart counts as abandoned
 	ReturnWindow    string // a Go duration after delivery
+	KeepBehaviour   string // in the event store, in detail; a Go duration
 	AlarmEmail      string // who is told about alarms; "" for nobody
 	Ephemeral       bool   // a test's deployment: deleting it deletes its data
 }
@@ -57,6 +59,7 @@ func LoadSettings(node constructs.Node) (Settings, error) {
 		CartIdle:        value("cartIdle", "60m"),
 		ReturnWindow:    value("returnWindow", "720h"),
 		PaymentProvider: value("paymentProvider", ""),
+		KeepBehaviour:   value("keepBehaviour", "2160h"), // 90 days
 		AlarmEmail:      value("alarmEmail", ""),
 		Ephemeral:       value("ephemeral", "false") == "true",
 	}
@@ -87,6 +90,9 @@ func LoadSettings(node constructs.Node) (Settings, error) {
 	}
 	if !slices.Contains([]string{"", "stripe", "local"}, s.PaymentProvider) {
 		refuse("paymentProvider", s.PaymentProvider, "stripe, or local, which moves no money, or nothing")
+	}
+	if keep, err := time.ParseDuration(s.KeepBehaviour); err != nil || keep < retention.MinKeepFor {
+		refuse("keepBehaviour", s.KeepBehaviour, "a duration of at least "+retention.MinKeepFor.String()+", such as 2160h")
 	}
 	if _, known := machineOfArch[s.Arch]; !known {
 		refuse("arch", s.Arch, "arm64 or x86_64")

@@ -19,6 +19,7 @@ import (
 	"defter/events"
 	"defter/localstack/engine"
 	"defter/pkg/app"
+	"defter/pkg/archive"
 	"defter/pkg/catalog"
 	"defter/pkg/eventstore"
 	"defter/pkg/eventstore/dynamo"
@@ -59,7 +60,8 @@ type Config struct {
 	Port         int    // of the API on 127.0.0.1; 0 picks a free one
 	DataDir      string // everything that is kept
 	WelcomeDelay time.Duration
-	Log          *slog.Logger // of the engine; nil drops
+	KeepFor      time.Duration // of behaviour in the event store; 0 for 90 days
+	Log          *slog.Logger  // of the engine; nil drops
 }
 
 // System is a running system.
@@ -218,8 +220,9 @@ func (s *System) build(ctx context.Context) error {
 	s.App = &app.App{
 		Log: log, Views: &view.Views{Table: view.Table{Client: s.client, Name: topology.Views}, Log: log, Workers: projectWorkers}, Keyring: keyring,
 		Access: access{}, Email: s.mailbox.provider(s.clock.Now), Now: s.clock.Now, NewID: newID,
+		Archive:  archive.Folder(filepath.Join(s.config.DataDir, "archive")),
 		Fixed:    map[string]ingest.Source{WriteKey: {ID: "dev", Kind: "server", Trusted: true}},
-		Settings: app.Settings{EmailFrom: "Defter <hello@defter.example>", PublicURL: s.URL, WelcomeDelay: s.config.WelcomeDelay, PaymentProvider: "local", ReturnWindow: app.DefaultReturnWindow},
+		Settings: app.Settings{EmailFrom: "Defter <hello@defter.example>", PublicURL: s.URL, WelcomeDelay: s.config.WelcomeDelay, PaymentProvider: "local", ReturnWindow: app.DefaultReturnWindow, KeepFor: s.config.KeepFor},
 		Payments: local.Provider{Table: view.Table{Client: s.client, Name: topology.Views}},
 	}
 	if s.App.Settings.WelcomeDelay == 0 {

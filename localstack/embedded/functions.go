@@ -58,4 +58,5 @@ var functions = map[string]func(*app.App) lambdaio.Handler{
 	"send-email":          app.SendEmail,
 	"detect-abandonment":  app.DetectAbandonment,
 	"expire-consents":     app.ExpireConsents,
+	"archive-behaviour":   app.ArchiveBehaviour,
 }

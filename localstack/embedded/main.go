@@ -14,9 +14,11 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"defter/pkg/retention"
 )
 
-// Main runs the system until it is interrupted. It reads PORT, DATA_DIR, WELCOME_DELAY and LOG_LEVEL from the
+// Main runs the system until it is interrupted. It reads PORT, DATA_DIR, WELCOME_DELAY, KEEP_BEHAVIOUR and LOG_LEVEL from the
 // environment.
 func Main(ctx context.Context, out io.Writer) error {
 	began := time.Now()
@@ -91,6 +93,13 @@ func environment() (Config, slog.Level, error) {
 			errs = append(errs, fmt.Errorf("WELCOME_DELAY is %q, must be a positive duration such as 24h", raw))
 		}
 		c.WelcomeDelay = delay
+	}
+	if raw := os.Getenv("KEEP_BEHAVIOUR"); raw != "" {
+		keep, err := time.ParseDuration(raw)
+		if err != nil || keep < retention.MinKeepFor {
+			errs = append(errs, fmt.Errorf("KEEP_BEHAVIOUR is %q, must be a duration of at least %s such as 2160h", raw, retention.MinKeepFor))
+		}
+		c.KeepFor = keep
 	}
 	if raw := os.Getenv("LOG_LEVEL"); raw != "" {
 		if err := level.UnmarshalText([]byte(raw)); err != nil {

@@ -168,7 +168,12 @@ func (r *reader) lag(ctx context.Context) (int, error) {
 	return n, nil
 }
 
+// passes is the filter of the event source mapping: inserted commits alone. Those that Compact changes or removes were
+// read when they were new.
 func (r *reader) passes(record types.Record) bool {
+	if record.EventName != types.OperationTypeInsert {
+		return false
+	}
 	key, _ := record.Dynamodb.Keys["sk"].(*types.AttributeValueMemberS)
 	return key != nil && strings.HasPrefix(key.Value, topology.CommitPrefix)
 }

@@ -171,8 +171,8 @@ type Identified struct {
 	Context *Context       `json:"context,omitempty" pii:"device"`
 }
 
-// Events are the event types of this package.
-var Events = []eventstore.Declaration{
+// Events are the event types of this package. All but what visitors say of themselves are behaviour, which pkg/retention archives.
+var Events = append(eventstore.Behaviour(
 	eventstore.Declare[PageViewed]("PageViewed"),
 	eventstore.Declare[ScreenViewed]("ScreenViewed"),
 	eventstore.Declare[ProductViewed]("ProductViewed"),
@@ -189,5 +189,4 @@ var Events = []eventstore.Declaration{
 	eventstore.Declare[SignedUp]("CustomerSignedUp"),
 	eventstore.Declare[LoggedIn]("CustomerLoggedIn"),
 	eventstore.Declare[EventTracked]("EventTracked"),
-	eventstore.Declare[Identified]("VisitorIdentified"),
-}
+), eventstore.Declare[Identified]("VisitorIdentified"))

@@ -44,6 +44,7 @@ type App struct {
 	Emails   Queue
 	Journeys Starter
 	Payments payment.Provider // nil for none
+	Archive  Archive
 	Email    Provider
 	// PaymentRuns is the state machine of charges and refunds.
 	PaymentRuns Starter
@@ -66,6 +67,7 @@ type Settings struct {
 	CartIdle        time.Duration // after which a cart counts as abandoned; 0 for an hour
 	PaymentProvider string        // stripe, local, or "" for none: then orders cannot be paid here
 	ReturnWindow    time.Duration // how long after delivery money can be given back
+	KeepFor         time.Duration // of behaviour in the event store, in detail
 }
 
 // Access knows the API keys that callers present.
@@ -90,6 +92,12 @@ type Entry struct {
 // Queue takes messages to be worked on later, at least once.
 type Queue interface {
 	Send(ctx context.Context, body []byte) error
+}
+
+// Archive keeps what leaves the event store.
+type Archive interface {
+	// Put keeps lines of JSON under a name, compressed.
+	Put(ctx context.Context, name string, lines []byte) error
 }
 
 // Starter starts executions of the journeys' state machine. A name that was started before is not started again.

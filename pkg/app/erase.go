@@ -173,16 +173,23 @@ func (a *App) erase(ctx context.Context, id string, s customer.State, streams []
 		if err != nil {
 			return nil, err
 		}
+		rows += len(keys)
 		kept := keys[:0]
 		for _, k := range keys {
-			if k[1] != view.Consents.Name && !strings.HasPrefix(k[1], "AUDIT#") { // the trail holds nothing personal
+			switch {
+			case k[1] == view.Profiles.Name: // with the lookup of behaviour to be archived
+				if err := a.Views.RemoveProfile(ctx, st); err != nil {
+					return nil, err
+				}
+			case k[1] == view.Consents.Name, strings.HasPrefix(k[1], "AUDIT#"): // the trail holds nothing personal
+				rows--
+			default:
 				kept = append(kept, k)
 			}
 		}
 		if err := a.Views.Table.Delete(ctx, kept...); err != nil {
 			return nil, err
 		}
-		rows += len(kept)
 	}
 	done = append(done, Erased{"views and messages", "removed", rows})
 	if err := a.Email.Forget(ctx, id); err != nil {

@@ -19,6 +19,8 @@ const (
 	expirePage    = 100
 	expireLookout = 45   // days looked back on the very first run
 	expireMaxDays = 1500 // days one run works off
+
+	checkpointPK = "CHECKPOINT" // of the functions that run by the clock
 )
 
 type checkpoint struct {
@@ -28,7 +30,7 @@ type checkpoint struct {
 // ExpireConsents ends the consents whose term is over and announces those that end within 30 days. It works off the days
 // since the last run by the views' due-date lookup, so it looks at nobody who is not due.
 func (a *App) ExpireConsents(ctx context.Context) error {
-	const pk, sk = "CHECKPOINT", "expire-consents"
+	const pk, sk = checkpointPK, "expire-consents"
 	now := a.Now().UTC()
 	today := now.Truncate(24 * time.Hour)
 	day := today.AddDate(0, 0, -expireLookout)

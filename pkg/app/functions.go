@@ -92,6 +92,8 @@ func SendEmail(a *App) lambdaio.Handler { return lambdaio.Queue(a.SendEmail) }
 
 func ExpireConsents(a *App) lambdaio.Handler { return lambdaio.Schedule(a.ExpireConsents) }
 
+func ArchiveBehaviour(a *App) lambdaio.Handler { return lambdaio.Schedule(a.ArchiveBehaviour) }
+
 func IngestEvents(a *App) lambdaio.Handler { return lambdaio.HTTP(a.IngestEvents) }
 
 // onEvent makes a function that reacts to single events from the bus.

@@ -33,7 +33,7 @@ func (a *App) PublishEvents(ctx context.Context, commits []eventstore.Commit) (f
 				continue
 			}
 			if entrySize(entry) > publishBytes {
-				slog.ErrorContext(ctx, "event is too large for the bus", metric.Count(metric.EventsParked, 1), "type", entry.Type, "version", c.First+int64(j))
+				slog.ErrorContext(ctx, "event is too large for the bus", metric.Count(metric.EventsParked, 1), "type", entry.Type, "version", c.Version(j))
 				continue
 			}
 			entries, of = append(entries, entry), append(of, i)
@@ -95,7 +95,7 @@ func entrySize(e Entry) int { return len(e.Type) + len(e.Detail) + 64 }
 func published(c eventstore.Commit, i int) (Entry, error) {
 	r := c.Events[i]
 	p := lambdaio.Published{
-		ID: c.EventID(i), Type: r.Type, SchemaVersion: r.Schema, Stream: c.Stream, Version: c.First + int64(i),
+		ID: c.EventID(i), Type: r.Type, SchemaVersion: r.Schema, Stream: c.Stream, Version: c.Version(i),
 		OccurredAt: r.OccurredAt.Format(time.RFC3339Nano), RecordedAt: c.RecordedAt.Format(time.RFC3339Nano),
 		CorrelationID: c.CorrelationID, CausationID: c.CausationID, Actor: c.Actor, Source: c.Source, Data: r.Data,
 	}

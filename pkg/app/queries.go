@@ -23,6 +23,7 @@ type EventShown struct {
 	ID            string    `json:"id"`
 	Type          string    `json:"type"`
 	Version       int64     `json:"version"`
+	Span          int       `json:"span,omitempty" description:"how many events a summary stands for, versions up to this one"`
 	SchemaVersion int       `json:"schemaVersion"`
 	OccurredAt    time.Time `json:"occurredAt"`
 	RecordedAt    time.Time `json:"recordedAt"`
@@ -82,7 +83,7 @@ func (a *App) listEvents(ctx context.Context, c *Call) (lambdaio.Response, error
 }
 
 func eventShown(e eventstore.Event) EventShown {
-	return EventShown{e.ID, e.Type, e.Version, e.Schema, e.OccurredAt, e.RecordedAt, e.CorrelationID, e.CausationID, e.Actor, e.Source, e.Data}
+	return EventShown{e.ID, e.Type, e.Version, e.Span, e.Schema, e.OccurredAt, e.RecordedAt, e.CorrelationID, e.CausationID, e.Actor, e.Source, e.Data}
 }
 
 func (a *App) filter(c *Call) (func(eventstore.Event) bool, error) {

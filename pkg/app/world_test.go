@@ -83,6 +83,7 @@ type world struct {
 	queue  *queue
 	runs   *runs
 	post   *post
+	shelf  *shelf
 }
 
 // begin makes a world. The test is skipped where no DynamoDB is to be had.
@@ -95,7 +96,7 @@ func begin(t testing.TB) *world {
 	}
 	w := &world{
 		t: t, client: client, tables: [3]string{dynamotest.Table(t, client), dynamotest.Table(t, client), dynamotest.Table(t, client)}, master: master,
-		clock: new(clock), bus: new(bus), queue: new(queue), runs: new(runs), post: &post{idempotent: true},
+		clock: new(clock), bus: new(bus), queue: new(queue), runs: new(runs), post: &post{idempotent: true}, shelf: &shelf{objects: map[string][]byte{}},
 	}
 	return w.process(client)
 }
@@ -113,7 +114,7 @@ func (w *world) process(client meter.API) *world {
 	}
 	other.App = &App{
 		Log: log, Views: &view.Views{Table: view.Table{Client: client, Name: w.tables[1]}, Log: log}, Keyring: keyring,
-		Access: access{}, Fixed: map[string]ingest.Source{"server": {ID: "server", Trusted: true}, "browser": {ID: "browser"}}, Bus: w.bus, Emails: w.queue, Journeys: w.runs, Email: w.post, Now: w.clock.Now, NewID: newID,
+		Access: access{}, Fixed: map[string]ingest.Source{"server": {ID: "server", Trusted: true}, "browser": {ID: "browser"}}, Bus: w.bus, Emails: w.queue, Journeys: w.runs, Email: w.post, Archive: w.shelf, Now: w.clock.Now, NewID: newID,
 		Settings: Settings{EmailFrom: "Shop <shop@shop.example>", PublicURL: "https://shop.example", WelcomeDelay: 24 * time.Hour},
 	}
 	return &other
@@ -192,6 +193,25 @@ func (q *queue) take() [][]byte {
 	bodies := q.bodies
 	q.bodies = nil
 	return bodies
+}
+
+// shelf keeps the archive's objects. fail says whether it takes one.
+type shelf struct {
+	mu      sync.Mutex
+	objects map[string][]byte
+	fail    func() error
+}
+
+func (s *shelf) Put(_ context.Context, name string, lines []byte) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.fail != nil {
+		if err := s.fail(); err != nil {
+			return err
+		}
+	}
+	s.objects[name] = slices.Clone(lines)
+	return nil
 }
 
 // runs keeps the journeys started, each name once.

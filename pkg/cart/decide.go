@@ -138,6 +138,9 @@ func Evolve(s State, event any, at, recorded time.Time) State {
 			return cmp.Or(carts[a].Active.Compare(carts[b].Active), cmp.Compare(a, b))
 		}))
 	}
+	if len(carts) == 0 {
+		carts = nil
+	}
 	return State{carts, s.Ordered}
 }
 

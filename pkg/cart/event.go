@@ -48,8 +48,8 @@ type CheckoutAbandoned struct {
 }
 
 // Events are the event types of this package.
-var Events = []eventstore.Declaration{
+var Events = eventstore.Behaviour(
 	eventstore.Declare[Created]("CartCreated"),
 	eventstore.Declare[Abandoned]("CartAbandoned"),
 	eventstore.Declare[CheckoutAbandoned]("CheckoutAbandoned"),
-}
+)

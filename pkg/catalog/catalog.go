@@ -12,6 +12,7 @@ import (
 	"defter/pkg/journey"
 	"defter/pkg/order"
 	"defter/pkg/preference"
+	"defter/pkg/retention"
 	"defter/pkg/segment"
 	"defter/pkg/source"
 )
@@ -20,5 +21,6 @@ import (
 func New() *eventstore.Catalog {
 	return eventstore.NewCatalog(
 		customer.Events, consent.Events, preference.Events, activity.Events, cart.Events, order.Events, channel.Events, identity.Events, journey.Events, segment.Events, source.Events,
+		retention.Events,
 	)
 }

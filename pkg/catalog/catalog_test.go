@@ -4,11 +4,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"defter/pkg/activity"
 	"defter/pkg/catalog"
+	"defter/pkg/topology"
 )
 
 // TestB83_EveryFieldIsLookedAt: each field of each event type, however deep, has a judgement whether it could hold
@@ -188,6 +191,35 @@ func TestErasedEventsDecode(t *testing.T) {
 			if _, err := c.Decode(name, version, public, nil); err != nil {
 				t.Errorf("%s version %d: %v", name, version, err)
 			}
+		}
+	}
+}
+
+// TestD1_OnlyWhatPeopleDoIsBehaviour: what was agreed, said about oneself, ordered, sent or audited is kept for good.
+func TestD1_OnlyWhatPeopleDoIsBehaviour(t *testing.T) {
+	c := catalog.New()
+	mayBe := []string{"defter/pkg/activity", "defter/pkg/cart"}
+	n := 0
+	for _, name := range c.Names() {
+		if !c.Behaviour(name) {
+			continue
+		}
+		n++
+		if from := c.Type(name).PkgPath(); !slices.Contains(mayBe, from) {
+			t.Errorf("%s of %s is behaviour, and would be archived", name, from)
+		}
+		for what, kept := range map[string][]string{"audited": topology.AuditedEvents, "consent": topology.ConsentEvents, "preferences": topology.PreferenceEvents} {
+			if slices.Contains(kept, name) {
+				t.Errorf("%s is behaviour, and %s", name, what)
+			}
+		}
+	}
+	if n == 0 {
+		t.Error("nothing is behaviour: the test looks at nothing")
+	}
+	for _, d := range activity.Events {
+		if said := d.Name == "VisitorIdentified"; c.Behaviour(d.Name) == said { // what is said of oneself is kept
+			t.Errorf("%s is behaviour: %v", d.Name, said)
 		}
 	}
 }

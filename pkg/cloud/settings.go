@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"defter/pkg/app"
+	"defter/pkg/retention"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
@@ -29,7 +30,8 @@ type Settings struct {
 	MasterKey                          string
 	APIKeySecret                       string
 	EmailFrom, PublicURL               string
-	WelcomeDelay                       time.Duration
+	ArchiveBucket                      string
+	WelcomeDelay, KeepBehaviour        time.Duration
 	ReturnWindow, CartIdle             time.Duration
 }
 
@@ -41,7 +43,8 @@ func Environment() (Settings, error) {
 		Bus: os.Getenv("DEFTER_BUS"), EmailQueue: os.Getenv("DEFTER_EMAIL_QUEUE"), Journeys: os.Getenv("DEFTER_JOURNEYS"),
 		MasterKey: os.Getenv("DEFTER_MASTER_KEY"), APIKeySecret: os.Getenv("DEFTER_API_KEY_SECRET"),
 		Payments: os.Getenv("DEFTER_PAYMENTS"), PaymentProvider: os.Getenv("DEFTER_PAYMENT_PROVIDER"), PaymentKeySecret: os.Getenv("DEFTER_PAYMENT_KEY_SECRET"),
-		EmailFrom: os.Getenv("DEFTER_EMAIL_FROM"), PublicURL: os.Getenv("DEFTER_PUBLIC_URL"),
+		ArchiveBucket: os.Getenv("DEFTER_ARCHIVE_BUCKET"),
+		EmailFrom:     os.Getenv("DEFTER_EMAIL_FROM"), PublicURL: os.Getenv("DEFTER_PUBLIC_URL"),
 	}
 	var errs []error
 	s.WelcomeDelay = 24 * time.Hour
@@ -69,6 +72,14 @@ func Environment() (Settings, error) {
 			errs = append(errs, fmt.Errorf("DEFTER_RETURN_WINDOW is %q, must be a duration such as 720h", raw))
 		}
 		s.ReturnWindow = window
+	}
+	s.KeepBehaviour = retention.KeepFor
+	if raw := os.Getenv("DEFTER_KEEP_BEHAVIOUR"); raw != "" {
+		keep, err := time.ParseDuration(raw)
+		if err != nil || keep < retention.MinKeepFor {
+			errs = append(errs, fmt.Errorf("DEFTER_KEEP_BEHAVIOUR is %q, must be a duration of at least %s", raw, retention.MinKeepFor))
+		}
+		s.KeepBehaviour = keep
 	}
 	return s, errors.Join(errs...)
 }

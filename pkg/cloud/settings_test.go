@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"defter/pkg/cloud"
 
@@ -60,5 +61,15 @@ func TestAmazonSaysWhatIsWrong(t *testing.T) {
 				t.Errorf("%v, want %s", err, want)
 			}
 		})
+	}
+}
+
+func TestKeepBehaviour(t *testing.T) {
+	for raw, want := range map[string]time.Duration{"": 90 * 24 * time.Hour, "720h": 720 * time.Hour, "192h": 192 * time.Hour, "191h": 0, "90 days": 0} {
+		t.Setenv("DEFTER_KEEP_BEHAVIOUR", raw)
+		s, err := cloud.Environment()
+		if (err == nil) != (want > 0) || err == nil && s.KeepBehaviour != want {
+			t.Errorf("%q: %s, %v", raw, s.KeepBehaviour, err)
+		}
 	}
 }

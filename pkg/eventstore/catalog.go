@@ -21,12 +21,22 @@ type Declaration struct {
 	Name      string
 	Upcasters []Upcaster
 	data      reflect.Type
+	behaviour bool
 }
 
 // Declare declares the event type name with data of type T, a struct whose every field has a json name and a pii tag:
 // pii:"-" for a field that was looked at and holds nothing personal, else the kind of personal data it holds.
 func Declare[T any](name string, upcasters ...Upcaster) Declaration {
 	return Declaration{Name: name, Upcasters: upcasters, data: reflect.TypeFor[T]()}
+}
+
+// Behaviour marks event types as behaviour: what people did, many times over, and nothing that is owed to anybody. Once
+// it is old it is archived, and a summary takes its place. A fold over behaviour must fold the summary to the same.
+func Behaviour(declarations ...Declaration) []Declaration {
+	for i := range declarations {
+		declarations[i].behaviour = true
+	}
+	return declarations
 }
 
 // Catalog knows every declared event type and takes its personal fields apart from the others.
@@ -106,6 +116,12 @@ func (c *Catalog) Type(name string) reflect.Type {
 		return e.data
 	}
 	return nil
+}
+
+// Behaviour says whether an event type is declared as behaviour.
+func (c *Catalog) Behaviour(name string) bool {
+	e := c.byName[name]
+	return e != nil && e.behaviour
 }
 
 // NameOf returns the name of the event type that data is of, "" for none.

@@ -11,7 +11,8 @@ type Event struct {
 	Type          string
 	Schema        int // the version Data now has
 	Stream        string
-	Version       int64
+	Version       int64 // of the last event it stands for
+	Span          int   // how many events a summary stands for; 0 for any other event
 	OccurredAt    time.Time
 	RecordedAt    time.Time
 	CorrelationID string
@@ -21,7 +22,11 @@ type Event struct {
 	Message       string // fingerprint of the message it came in, "" for none
 	Data          any
 	Erased        bool // its personal fields can no longer be read
+	Behaviour     bool // its type is declared so: it is archived when it is old
 }
+
+// First is the version of the first event it stands for.
+func (e Event) First() int64 { return e.Version - int64(max(e.Span, 1)) + 1 }
 
 // New is an event that was decided and not yet stored. Data's type must be in the Catalog. OccurredAt zero stands for the
 // time of recording.

@@ -18,6 +18,7 @@ import (
 const (
 	DefaultAttempts    = 4     // one try and three more after conflicts
 	snapshotAfterBytes = 8_000 // of events read beyond a snapshot: two read units
+	cachedFor          = 24 * time.Hour
 )
 
 // ErrErased: the data key was destroyed; what it sealed can never be read again.
@@ -97,6 +98,9 @@ func (l *Log) Handle(ctx context.Context, c Command) (*Head, int, error) {
 		attempts = DefaultAttempts
 	}
 	head, cached := l.Cache.get(c.Stream, c.Folds)
+	if cached && l.Now().Sub(head.Now) > cachedFor { // the commit after it may be compacted: nothing would be in the way of an append
+		cached = false
+	}
 	if !cached {
 		if head, err = l.load(ctx, c.Stream, c.Folds); err != nil {
 			return nil, 0, err
@@ -221,29 +225,61 @@ func (l *Log) replay(ctx context.Context, h *Head, folds []AnyFold, at map[strin
 		if err != nil {
 			return fmt.Errorf("load %s: %w", kindOf(h.Stream), err)
 		}
+		if commit.First > from {
+			if err := l.replaced(ctx, h, folds, at, &from); err != nil {
+				return err
+			}
+		}
+		if commit.Last() < from {
+			continue
+		}
 		if commit.First != from {
 			return fmt.Errorf("load %s: a commit begins at version %d, the one before it ended at %d", kindOf(h.Stream), commit.First, from-1)
 		}
 		from = commit.Last() + 1
-		events, err := l.Open(ctx, commit)
-		if err != nil {
+		if err := l.fold(ctx, h, folds, at, commit); err != nil {
 			return err
 		}
-		for _, e := range events {
-			for _, f := range folds {
-				if e.Version > at[f.name()] {
-					h.states[f.name()] = f.evolve(h.states[f.name()], e)
-				}
-			}
+	}
+	return nil
+}
+
+// replaced folds the commit that begins before from and reaches beyond it, because commits have become fewer since the
+// snapshot, or while they were read. Part of what it stands for is folded already: folds take a summary like that.
+func (l *Log) replaced(ctx context.Context, h *Head, folds []AnyFold, at map[string]int64, from *int64) error {
+	for commit, err := range l.Store.ReadBack(ctx, h.Stream, *from-1) {
+		if err != nil {
+			return fmt.Errorf("load %s: %w", kindOf(h.Stream), err)
 		}
+		if commit.Last() < *from {
+			return nil
+		}
+		*from = commit.Last() + 1
+		return l.fold(ctx, h, folds, at, commit)
+	}
+	return nil
+}
+
+// fold folds a commit's events into the states that are not beyond them.
+func (l *Log) fold(ctx context.Context, h *Head, folds []AnyFold, at map[string]int64, commit Commit) error {
+	events, err := l.Open(ctx, commit)
+	if err != nil {
+		return err
+	}
+	for _, e := range events {
 		for _, f := range folds {
-			if commit.Last() > at[f.name()] {
-				h.behind[f.name()] += commit.Size()
+			if e.Version > at[f.name()] {
+				h.states[f.name()] = f.evolve(h.states[f.name()], e)
 			}
 		}
-		if commit.Last() > h.Version {
-			h.Version, h.RecordedAt = commit.Last(), commit.RecordedAt
+	}
+	for _, f := range folds {
+		if commit.Last() > at[f.name()] {
+			h.behind[f.name()] += commit.Size()
 		}
+	}
+	if commit.Last() > h.Version {
+		h.Version, h.RecordedAt = commit.Last(), commit.RecordedAt
 	}
 	return nil
 }
@@ -283,7 +319,6 @@ func (l *Log) commit(ctx context.Context, c Command, head *Head, news []New) (Co
 		CorrelationID: c.Meta.CorrelationID, CausationID: c.Meta.CausationID, Actor: c.Meta.Actor, Source: c.Meta.Source,
 	}
 	private := make([]json.RawMessage, len(news))
-	sealed := false
 	for i, n := range news {
 		name, schema, public, secret, err := l.Catalog.Encode(n.Data)
 		if err != nil {
@@ -299,19 +334,10 @@ func (l *Log) commit(ctx context.Context, c Command, head *Head, news []New) (Co
 			at = now
 		}
 		commit.Events = append(commit.Events, Record{Type: name, Schema: schema, OccurredAt: at, Message: n.Message, Data: public})
-		private[i], sealed = secret, sealed || secret != nil
+		private[i] = secret
 	}
-	if sealed {
-		plaintext, err := json.Marshal(private)
-		if err != nil {
-			return Commit{}, nil, fmt.Errorf("encode private fields: %w", err)
-		}
-		if plaintext, err = pack(plaintext); err != nil {
-			return Commit{}, nil, err
-		}
-		if commit.Sealed, err = l.Vault.Seal(ctx, c.Stream, commitPlace(commit), plaintext); err != nil {
-			return Commit{}, nil, sealingError(err)
-		}
+	if err := l.seal(ctx, &commit, private); err != nil {
+		return Commit{}, nil, sealingError(err)
 	}
 	if n := commit.Size(); len(news) > MaxCommitEvents || n > MaxCommitBytes {
 		return Commit{}, nil, fault.New(fault.Invalid, "too-large", "%d events of %d bytes are more than one command may append", len(news), n)
@@ -319,78 +345,109 @@ func (l *Log) commit(ctx context.Context, c Command, head *Head, news []New) (Co
 	events := make([]Event, len(news))
 	for i := range commit.Events {
 		events[i] = envelope(commit, i)
-		events[i].Data = news[i].Data
+		events[i].Data, events[i].Behaviour = news[i].Data, l.Catalog.Behaviour(commit.Events[i].Type)
 	}
 	return commit, events, nil
 }
 
 // Open returns a commit's events.
 func (l *Log) Open(ctx context.Context, c Commit) ([]Event, error) {
-	private := make([]json.RawMessage, len(c.Events))
-	erased := false
-	if c.Sealed != nil {
-		plaintext, err := l.Vault.Open(ctx, c.Stream, commitPlace(c), c.Sealed)
-		switch {
-		case errors.Is(err, ErrErased):
-			erased = true
-		case err != nil:
-			return nil, fmt.Errorf("open version %d of %s: %w", c.First, kindOf(c.Stream), err)
-		default:
-			if plaintext, err = unpack(plaintext); err != nil {
-				return nil, fmt.Errorf("open version %d of %s: %w", c.First, kindOf(c.Stream), err)
-			}
-			if err := json.Unmarshal(plaintext, &private); err != nil || len(private) != len(c.Events) {
-				return nil, fmt.Errorf("version %d of %s: private fields do not fit its events: %w", c.First, kindOf(c.Stream), ErrCorrupt)
-			}
-		}
+	private, err := l.unseal(ctx, c)
+	erased := errors.Is(err, ErrErased)
+	if err != nil && !erased {
+		return nil, err
 	}
 	events := make([]Event, len(c.Events))
 	for i, r := range c.Events {
-		secret := private[i]
-		if string(secret) == "null" {
-			secret = nil
-		}
-		data, err := l.Catalog.Decode(r.Type, r.Schema, r.Data, secret)
+		data, err := l.Catalog.Decode(r.Type, r.Schema, r.Data, private[i])
 		if err != nil {
-			return nil, fmt.Errorf("version %d of %s: %w: %w", c.First+int64(i), kindOf(c.Stream), ErrCorrupt, err)
+			return nil, fmt.Errorf("version %d of %s: %w: %w", c.Version(i), kindOf(c.Stream), ErrCorrupt, err)
 		}
 		events[i] = envelope(c, i)
-		events[i].Data, events[i].Erased = data, erased
+		events[i].Data, events[i].Erased, events[i].Behaviour = data, erased, l.Catalog.Behaviour(r.Type)
 		events[i].Schema = l.Catalog.Schema(r.Type)
 	}
 	return events, nil
 }
 
-// Events yields the stream's events of versions from … to (to = 0: to the end), in order.
+// unseal returns the private fields of each event of a commit, nil for none; with ErrErased, none of any.
+func (l *Log) unseal(ctx context.Context, c Commit) ([]json.RawMessage, error) {
+	private := make([]json.RawMessage, len(c.Events))
+	if c.Sealed == nil {
+		return private, nil
+	}
+	plaintext, err := l.Vault.Open(ctx, c.Stream, commitPlace(c), c.Sealed)
+	if errors.Is(err, ErrErased) {
+		return private, err
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open version %d of %s: %w", c.First, kindOf(c.Stream), err)
+	}
+	if plaintext, err = unpack(plaintext); err != nil {
+		return nil, fmt.Errorf("open version %d of %s: %w", c.First, kindOf(c.Stream), err)
+	}
+	if err := json.Unmarshal(plaintext, &private); err != nil || len(private) != len(c.Events) {
+		return nil, fmt.Errorf("version %d of %s: private fields do not fit its events: %w", c.First, kindOf(c.Stream), ErrCorrupt)
+	}
+	for i := range private {
+		if string(private[i]) == "null" {
+			private[i] = nil
+		}
+	}
+	return private, nil
+}
+
+// seal puts private fields into a commit, if there are any.
+func (l *Log) seal(ctx context.Context, c *Commit, private []json.RawMessage) error {
+	c.Sealed = nil
+	if !slices.ContainsFunc(private, func(secret json.RawMessage) bool { return secret != nil }) {
+		return nil
+	}
+	plaintext, err := json.Marshal(private)
+	if err != nil {
+		return fmt.Errorf("encode private fields: %w", err)
+	}
+	if plaintext, err = pack(plaintext); err != nil {
+		return err
+	}
+	c.Sealed, err = l.Vault.Seal(ctx, c.Stream, commitPlace(*c), plaintext)
+	return err
+}
+
+// Events yields the stream's events of versions from … to (to = 0: to the end), in order. Of a summary that stands for some
+// of them, the last one counts.
 func (l *Log) Events(ctx context.Context, stream string, from, to int64) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
-		first := true
+		next := max(from, 1)
+		none := true
 		for commit, err := range l.Store.Read(ctx, stream, from, to) {
-			if err == nil && first && commit.First > from {
-				if !l.inside(ctx, stream, from, to, yield) {
+			if err == nil && commit.First > next {
+				var more bool
+				if next, more = l.inside(ctx, stream, next, to, yield); !more {
 					return
 				}
 			}
-			first = false
-			if !l.yieldCommit(ctx, commit, err, from, to, yield) {
+			none = false
+			if !l.yieldCommit(ctx, commit, err, next, to, yield) {
 				return
 			}
+			next = max(next, commit.Last()+1)
 		}
-		if first { // every version asked for, if any, is inside an earlier commit
-			l.inside(ctx, stream, from, to, yield)
+		if none || to > 0 && next <= to { // what is left, if anything, is inside an earlier commit
+			l.inside(ctx, stream, next, to, yield)
 		}
 	}
 }
 
-// inside yields the events from … of the commit that begins before from.
-func (l *Log) inside(ctx context.Context, stream string, from, to int64, yield func(Event, error) bool) bool {
+// inside yields the events from … of the commit that begins before from, and returns which version is next.
+func (l *Log) inside(ctx context.Context, stream string, from, to int64, yield func(Event, error) bool) (next int64, more bool) {
 	if from <= 1 {
-		return true
+		return from, true
 	}
 	for commit, err := range l.Store.ReadBack(ctx, stream, from-1) {
-		return l.yieldCommit(ctx, commit, err, from, to, yield)
+		return max(from, commit.Last()+1), l.yieldCommit(ctx, commit, err, from, to, yield)
 	}
-	return true
+	return from, true
 }
 
 func (l *Log) yieldCommit(ctx context.Context, c Commit, err error, from, to int64, yield func(Event, error) bool) bool {
@@ -448,7 +505,7 @@ func (h *Head) clone() *Head {
 func envelope(c Commit, i int) Event {
 	r := c.Events[i]
 	e := Event{
-		ID: c.EventID(i), Type: r.Type, Schema: r.Schema, Stream: c.Stream, Version: c.First + int64(i),
+		ID: c.EventID(i), Type: r.Type, Schema: r.Schema, Stream: c.Stream, Version: c.Version(i), Span: r.Span,
 		OccurredAt: r.OccurredAt, RecordedAt: c.RecordedAt,
 		CorrelationID: c.CorrelationID, CausationID: c.CausationID, Actor: c.Actor, Source: c.Source, Message: r.Message,
 	}

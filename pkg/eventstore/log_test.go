@@ -68,7 +68,7 @@ func TestCorrelationDefaultsToTheCommit(t *testing.T) {
 }
 
 func TestEventIDsAreUnique(t *testing.T) {
-	c := eventstore.Commit{ID: "0195f4d1-0000-7000-8000-000000001000"}
+	c := eventstore.Commit{ID: "0195f4d1-0000-7000-8000-000000001000", Events: make([]eventstore.Record, eventstore.MaxCommitEvents)}
 	ids := map[string]bool{}
 	last := ""
 	for i := range eventstore.MaxCommitEvents {

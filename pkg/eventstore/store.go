@@ -19,10 +19,12 @@ const (
 	MaxClaims       = 96              // claims taken or released with one commit
 	MaxStreamName   = 256             // bytes of a stream's name
 	MaxVersion      = 999_999_999_999 // what twelve digits can count
+	MaxCompact      = 25              // commits replaced in one step
 )
 
 // Commit is what one command appended to one stream: 1 … MaxCommitEvents events with consecutive versions. It is stored
-// as one item keyed by its first version, so that any two writers who saw the same version collide.
+// as one item keyed by its first version, so that any two writers who saw the same version collide. Commits are never
+// changed but by Compact, which leaves every version covered.
 type Commit struct {
 	ID            string // UUIDv7 whose last 12 bits are zero: the events' ids count up from it
 	Stream        string
@@ -34,6 +36,7 @@ type Commit struct {
 	Source        string    // the channel it came through: "api", "browser", "server", "system" …
 	Events        []Record
 	Sealed        []byte // the personal fields of all events, sealed under the stream's data key; nil for none
+	Compacted     int    // how often Compact has replaced it, 0 for a commit as it was appended
 }
 
 // Record is one event of a commit, its personal fields taken out.
@@ -42,11 +45,24 @@ type Record struct {
 	Schema     int       // version of the event's schema, from 1
 	OccurredAt time.Time // corrected client time, in milliseconds
 	Message    string    // fingerprint of the message it came in, for recognising duplicates; "" for none
+	Span       int       // how many versions it stands for; 0 for one
 	Data       json.RawMessage
 }
 
 // Last is the version of the commit's last event.
-func (c Commit) Last() int64 { return c.First + int64(len(c.Events)) - 1 }
+func (c Commit) Last() int64 { return c.Version(len(c.Events) - 1) }
+
+// Version is the version of the i-th event: the last one it stands for.
+func (c Commit) Version(i int) int64 { return c.First + c.before(i+1) - 1 }
+
+// before is how many versions the commit's first i events stand for.
+func (c Commit) before(i int) int64 {
+	n := int64(0)
+	for _, r := range c.Events[:i] {
+		n += int64(max(r.Span, 1))
+	}
+	return n
+}
 
 // Claim is a name held by at most one owner.
 type Claim struct {
@@ -101,6 +117,14 @@ type Reader interface {
 	Scan(ctx context.Context, segment, n int) iter.Seq2[Commit, error]
 }
 
+// Compactor replaces commits by fewer.
+type Compactor interface {
+	// Compact puts by in the place of the old commits, all or nothing: 1 … MaxCompact commits that follow each other in
+	// one stream and cover the same versions as by. It fails with ErrConflict unless each of them is stored as given,
+	// Compacted included. A caller who never heard of its success finds that out by reading.
+	Compact(ctx context.Context, by Commit, old ...Commit) error
+}
+
 // Claims looks claims up.
 type Claims interface {
 	// Claimed returns who holds a key, strongly consistent; ok is false if nobody does.
@@ -125,6 +149,7 @@ type Snapshots interface {
 type Store interface {
 	Appender
 	Reader
+	Compactor
 	Claims
 	Snapshots
 }
@@ -149,6 +174,30 @@ func Check(c Commit, claims []Claim) error {
 	return nil
 }
 
+// CheckCompaction refuses a replacement that no store may make.
+func CheckCompaction(by Commit, old []Commit) error {
+	if err := Check(by, nil); err != nil {
+		return err
+	}
+	if len(old) == 0 || len(old) > MaxCompact {
+		return fmt.Errorf("%d commits to replace, must be 1 to %d", len(old), MaxCompact)
+	}
+	next := by.First
+	for _, c := range old {
+		if c.Stream != by.Stream || c.First != next {
+			return fmt.Errorf("a commit to replace begins at version %d of its stream, want %d of the replacement's", c.First, next)
+		}
+		if c.Compacted >= by.Compacted {
+			return fmt.Errorf("a replacement is number %d, of a commit that is number %d", by.Compacted, c.Compacted)
+		}
+		next = c.Last() + 1
+	}
+	if by.Last() != next-1 {
+		return fmt.Errorf("a replacement ends at version %d, what it replaces at %d", by.Last(), next-1)
+	}
+	return nil
+}
+
 // Size is about how many bytes the commit takes when stored.
 func (c Commit) Size() int {
 	n := 160 + len(c.Stream) + len(c.Sealed) + len(c.CorrelationID) + len(c.CausationID) + len(c.Actor) + len(c.Source)
@@ -158,14 +207,16 @@ func (c Commit) Size() int {
 	return n
 }
 
-// EventID is the id of the commit's i-th event: the commit's id counted up by i.
+// EventID is the id of the commit's i-th event: the commit's id counted up by the versions before it, so that an event
+// keeps its id when others become fewer.
 func (c Commit) EventID(i int) string {
-	if i == 0 || len(c.ID) != 36 {
+	n := c.before(i)
+	if n == 0 || len(c.ID) != 36 {
 		return c.ID
 	}
 	const digits = "0123456789abcdef"
 	id := []byte(c.ID)
-	for at, rest := 35, i; at >= 33; at, rest = at-1, rest>>4 {
+	for at, rest := 35, n; at >= 33; at, rest = at-1, rest>>4 {
 		id[at] = digits[rest&15]
 	}
 	return string(id)

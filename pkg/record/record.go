@@ -12,6 +12,7 @@ import (
 	"defter/pkg/journey"
 	"defter/pkg/order"
 	"defter/pkg/preference"
+	"defter/pkg/retention"
 	"defter/pkg/segment"
 )
 
@@ -26,6 +27,7 @@ type State struct {
 	Identity   identity.State   `json:"identity,omitzero"`
 	Segment    segment.State    `json:"segment,omitempty"`
 	Cart       cart.State       `json:"cart,omitzero"`
+	Retention  retention.State  `json:"retention,omitzero"`
 }
 
 // Fold computes the State of a stream.
@@ -44,6 +46,7 @@ func Evolve(s State, e eventstore.Event) State {
 	s.Order = order.Evolve(s.Order, e.Data, e.OccurredAt, e.Version)
 	s.Segment = segment.Evolve(s.Segment, e.Data)
 	s.Cart = cart.Evolve(s.Cart, e.Data, e.OccurredAt, e.RecordedAt)
+	s.Retention = retention.Evolve(s.Retention, e.Data)
 	s.Message = channel.Evolve(s.Message, e.Data, e.RecordedAt)
 	return s
 }

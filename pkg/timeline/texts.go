@@ -57,6 +57,8 @@ var texts = map[string]text{
 	"OrderDelivered":                {"Order delivered", "Sipariş teslim edildi"},
 	"RefundInitiated":               {"Refund begun", "İade başlatıldı"},
 	"RefundFailed":                  {"Refund failed", "İade başarısız oldu"},
+	"BehaviourSummarised":           {"Earlier activity, summed up", "Önceki etkinlikler, özetlendi"},
+	"BehaviourArchived":             {"Old activity archived", "Eski etkinlikler arşivlendi"},
 	"GroupJoined":                   {"Joined a group", "Bir gruba katıldı"},
 
 	// consent and preferences

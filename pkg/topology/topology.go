@@ -109,6 +109,7 @@ const (
 	APIKeySecret  = "api-key"        // the secret that API callers present
 	EmailIdentity = "email-identity" // the verified SES sender
 	PaymentKey    = "payment-key"    // the secret that the payment provider knows us by
+	Archive       = "archive"        // the objects of the bucket that keeps old behaviour
 )
 
 // Function is one row of the table.
@@ -160,6 +161,7 @@ var AuditedEvents = []string{
 	"CustomerNameUpdated", "CustomerPhoneUpdated", "CustomerAddressUpdated", "CustomerBirthDateUpdated",
 	"CustomerDeactivated", "CustomerReactivated", "CustomerDataDeletionRequested", "CustomerDataDeleted",
 	"ConsentGranted", "ConsentRevoked", "ConsentExpired", "ConsentRenewed", "PreferencesUpdated",
+	"BehaviourArchived",
 }
 
 func api(name, summary, method, path string, access []Access) Function {
@@ -324,5 +326,11 @@ var Functions = []Function{
 		Schedule:       &ScheduleTrigger{EveryMinutes: 60},
 		Access:         []Access{appendEvents, writeViews, makeKeys, wrap},
 		TimeoutSeconds: 300, MemoryMB: 256, Retries: 2,
+	},
+	{
+		Name: "archive-behaviour", Summary: "Archive behaviour that is older than 90 days, and put summaries in its place.",
+		Schedule:       &ScheduleTrigger{EveryMinutes: 24 * 60},
+		Access:         []Access{appendEvents, writeViews, makeKeys, wrap, {Archive, []string{"s3:PutObject"}}},
+		TimeoutSeconds: 300, MemoryMB: 512, Retries: 2,
 	},
 }

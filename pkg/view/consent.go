@@ -145,9 +145,11 @@ var Preferences = &Document[preference.State]{Name: "PREFERENCES", Evolve: func(
 // RemoveConsents removes a stream's consents in one step with the rows derived from them, and returns how many those are.
 // A projection under way may make them again; it finds all of them then, and removes them when it comes to the erasure.
 func (v *Views) RemoveConsents(ctx context.Context, stream string) (int, error) {
-	row, ok, err := v.Table.Get(ctx, stream, Consents.Name)
-	if err != nil || !ok {
-		return 0, err
-	}
-	return Consents.remove(ctx, v, row)
+	return Consents.drop(ctx, v, stream)
+}
+
+// RemoveProfile likewise removes a stream's profile.
+func (v *Views) RemoveProfile(ctx context.Context, stream string) error {
+	_, err := Profiles.drop(ctx, v, stream)
+	return err
 }

@@ -136,15 +136,15 @@ func (d *Document[S]) fold(ctx context.Context, v *Views, row Row, stream string
 		if e.Version <= version {
 			continue
 		}
-		if e.Version > version+1 {
-			for missing, err := range v.Log.Events(ctx, stream, version+1, e.Version-1) {
+		if e.First() > version+1 {
+			for missing, err := range v.Log.Events(ctx, stream, version+1, e.First()-1) {
 				if err != nil {
 					return row, false, before, after, fmt.Errorf("read the gap for %s: %w", d.Name, err)
 				}
 				after, version = d.Evolve(after, missing), missing.Version
 			}
-			if version != e.Version-1 {
-				return row, false, before, after, fault.New(fault.Busy, "gap-not-readable", "version %d is not in the store yet", e.Version-1)
+			if version != e.First()-1 {
+				return row, false, before, after, fault.New(fault.Busy, "gap-not-readable", "version %d is not in the store yet", e.First()-1)
 			}
 		}
 		after, version = d.Evolve(after, e), e.Version
@@ -163,6 +163,15 @@ func (d *Document[S]) derived(ctx context.Context, v *Views, row Row) (keys [][2
 		keys = append(keys, [2]string{r.PK, r.SK})
 	}
 	return keys, nil
+}
+
+// drop removes a stream's row, if there is one, with the rows derived from it, and returns how many those are.
+func (d *Document[S]) drop(ctx context.Context, v *Views, stream string) (int, error) {
+	row, ok, err := v.Table.Get(ctx, stream, d.Name)
+	if err != nil || !ok {
+		return 0, err
+	}
+	return d.remove(ctx, v, row)
 }
 
 // remove removes a row, as it was read or as it is by now, with the rows derived from it, and returns how many those are.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"defter/pkg/eventstore"
@@ -19,6 +20,7 @@ const (
 // Line is one event in a timeline. It says what happened and when; the event itself is in the store.
 type Line struct {
 	Version    int64     `json:"version"`
+	Span       int       `json:"span,omitempty" description:"how many events a summary stands for, versions up to this one"`
 	ID         string    `json:"id"`
 	Type       string    `json:"type"`
 	OccurredAt time.Time `json:"occurredAt"`
@@ -27,7 +29,7 @@ type Line struct {
 }
 
 func lineOf(e eventstore.Event) Line {
-	return Line{e.Version, e.ID, e.Type, e.OccurredAt, e.RecordedAt, e.Source}
+	return Line{e.Version, e.Span, e.ID, e.Type, e.OccurredAt, e.RecordedAt, e.Source}
 }
 
 // commitLines is how one commit's lines rest: what they share is said once, because every kilobyte is billed.
@@ -36,14 +38,21 @@ type commitLines struct {
 	RecordedAt int64    `json:"r"` // Unix milliseconds
 	Source     string   `json:"s,omitempty"`
 	Types      []string `json:"t"`
-	Occurred   []int64  `json:"o"` // milliseconds before RecordedAt, negative for after
+	Occurred   []int64  `json:"o"`           // milliseconds before RecordedAt, negative for after
+	Spans      []int    `json:"n,omitempty"` // absent if each is one event
 }
 
 // timelineRow is the row of one commit's events.
 func timelineRow(stream string, events []eventstore.Event) (Row, error) {
 	first := events[0]
 	c := commitLines{ID: first.ID, RecordedAt: first.RecordedAt.UnixMilli(), Source: first.Source}
-	for _, e := range events {
+	if slices.ContainsFunc(events, func(e eventstore.Event) bool { return e.Span > 0 }) {
+		c.Spans = make([]int, len(events))
+	}
+	for i, e := range events {
+		if c.Spans != nil {
+			c.Spans[i] = e.Span
+		}
 		c.Types = append(c.Types, e.Type)
 		c.Occurred = append(c.Occurred, e.RecordedAt.UnixMilli()-e.OccurredAt.UnixMilli())
 	}
@@ -51,20 +60,25 @@ func timelineRow(stream string, events []eventstore.Event) (Row, error) {
 	if err != nil {
 		return Row{}, fmt.Errorf("encode timeline: %w", err)
 	}
-	return Row{PK: stream, SK: fmt.Sprintf("%s%012d", timelinePrefix, first.Version), Version: first.Version, Data: data}, nil
+	return Row{PK: stream, SK: timelineKey(first.First()), Version: first.First(), Data: data}, nil
 }
+
+func timelineKey(first int64) string { return fmt.Sprintf("%s%012d", timelinePrefix, first) }
 
 // linesOf reads a row's lines, in order.
 func linesOf(row Row) ([]Line, error) {
 	var c commitLines
-	if err := json.Unmarshal(row.Data, &c); err != nil || len(c.Types) != len(c.Occurred) {
+	if err := json.Unmarshal(row.Data, &c); err != nil || len(c.Types) != len(c.Occurred) || c.Spans != nil && len(c.Spans) != len(c.Types) {
 		return nil, fmt.Errorf("decode timeline: %w", errors.Join(err, eventstore.ErrCorrupt))
 	}
 	lines := make([]Line, len(c.Types))
-	commit := eventstore.Commit{ID: c.ID}
+	commit := eventstore.Commit{ID: c.ID, First: row.Version, Events: make([]eventstore.Record, len(c.Types))}
+	for i, span := range c.Spans {
+		commit.Events[i].Span = span
+	}
 	for i, t := range c.Types {
 		lines[i] = Line{
-			row.Version + int64(i), commit.EventID(i), t, time.UnixMilli(c.RecordedAt - c.Occurred[i]).UTC(), time.UnixMilli(c.RecordedAt).UTC(), c.Source,
+			commit.Version(i), commit.Events[i].Span, commit.EventID(i), t, time.UnixMilli(c.RecordedAt - c.Occurred[i]).UTC(), time.UnixMilli(c.RecordedAt).UTC(), c.Source,
 		}
 	}
 	return lines, nil

@@ -15,6 +15,7 @@ import (
 	"defter/pkg/eventstore"
 	"defter/pkg/identity"
 	"defter/pkg/order"
+	"defter/pkg/retention"
 	"defter/pkg/segment"
 )
 
@@ -70,10 +71,11 @@ type Personal struct {
 // Profile is the state of the profile view. It is kept for visitors too, as the checkpoint of their timeline.
 type Profile struct {
 	Facts
-	CartAt   *time.Time       `json:"cartAt,omitempty"` // when a cart was last touched: the record has them
-	Identity identity.State   `json:"identity,omitzero"`
-	Stamps   map[string]int64 `json:"stamps,omitempty"` // of a visitor's traits: when each was said, Unix milliseconds
-	Personal Personal         `json:"-"`
+	CartAt     *time.Time        `json:"cartAt,omitempty"` // when a cart was last touched: the record has them
+	Identity   identity.State    `json:"identity,omitzero"`
+	Stamps     map[string]int64  `json:"stamps,omitempty"`     // of a visitor's traits: when each was said, Unix milliseconds
+	Unarchived *retention.Oldest `json:"unarchived,omitempty"` // the oldest behaviour in the store
+	Personal   Personal          `json:"-"`
 }
 
 // Customer is a profile as shown.
@@ -84,8 +86,10 @@ type Customer struct {
 	Carts []CartShown `json:"carts,omitempty" description:"not ended by an order, the last active first; for a month"`
 }
 
-// Profiles is the profile view.
-var Profiles = &Document[Profile]{Name: "PROFILE", Evolve: evolveProfile, Personal: func(p *Profile) any { return &p.Personal }}
+// Profiles is the profile view, with a lookup of the streams whose behaviour is to be archived.
+var Profiles = &Document[Profile]{
+	Name: "PROFILE", Evolve: evolveProfile, Personal: func(p *Profile) any { return &p.Personal }, Lookups: unarchivedLookups,
+}
 
 const (
 	customerPrefix = "CUSTOMER#"
@@ -109,17 +113,21 @@ func evolveProfile(p Profile, e eventstore.Event) Profile {
 		p.CustomerID, _ = CustomerID(e.Stream)
 		p.LifetimeValue = []Money{}
 	}
+	p.Unarchived = retention.EvolveOldest(p.Unarchived, e)
+	if _, archived := e.Data.(retention.Archived); archived { // says nothing new about the customer
+		if p.CartAt != nil && e.RecordedAt.Sub(*p.CartAt) > forgotten {
+			p.CartAt = nil
+		}
+		return p
+	}
 	p.UpdatedAt = e.RecordedAt
 	if cart.Touches(e.Data) {
 		p.CartAt = later(p.CartAt, e.RecordedAt)
 	}
 	at := e.OccurredAt
-	if e.Message != "" { // of messages that arrive in any order, the earliest counts
-		p.CreatedAt = earlier(p.CreatedAt, at)
-	}
 	switch d := e.Data.(type) {
 	case customer.Created:
-		p.CreatedAt = earlier(p.CreatedAt, at)
+		p.CreatedAt = &at
 		p.Status = customer.StatusActive
 		if d.Unconfirmed {
 			p.Status = customer.StatusPending
@@ -186,19 +194,27 @@ func evolveProfile(p Profile, e eventstore.Event) Profile {
 		p.AverageOrder = averages(p.LifetimeValue, p.AverageOrder)
 	case order.Cancelled:
 		p.Orders--
-	case activity.PageViewed, activity.ScreenViewed, activity.ProductViewed, activity.SearchPerformed, activity.ItemAddedToCart,
-		activity.ItemRemovedFromCart, activity.CartViewed, activity.CheckoutStarted, activity.CheckoutStepCompleted, activity.EventTracked,
-		cart.Created, activity.ProductCompared, activity.ReviewRead, activity.VideoWatched, activity.ExperimentExposed, activity.SignedUp, activity.LoggedIn:
-		return seen(p, e)
+	case retention.Summarised:
+		for _, s := range d.Seen {
+			p = seenOn(seenOn(p, s.Source, s.FirstAt), s.Source, s.LastAt)
+		}
+	default:
+		if e.Behaviour {
+			return seen(p, e)
+		}
 	}
 	return p
 }
 
 func seen(p Profile, e eventstore.Event) Profile { return seenOn(p, e.Source, e.OccurredAt) }
 
+// seenOn notes a sign of life, which what the system itself does is not.
 func seenOn(p Profile, on string, at time.Time) Profile {
+	if on == "system" {
+		return p
+	}
 	p.FirstSeenAt, p.LastSeenAt = earlier(p.FirstSeenAt, at), later(p.LastSeenAt, at)
-	if at.After(p.LastSeen[on]) && on != "" && on != "system" {
+	if at.After(p.LastSeen[on]) && on != "" {
 		p.LastSeen = maps.Clone(p.LastSeen)
 		if p.LastSeen == nil {
 			p.LastSeen = map[string]time.Time{}

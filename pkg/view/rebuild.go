@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -146,7 +147,7 @@ func upTo(events []eventstore.Event, types []string) []eventstore.Event {
 // from it, so that whoever folds it next finds neither and makes both.
 func (v *Views) Remove(ctx context.Context, rows []Row) error {
 	var consents []Row
-	var keys [][2]string
+	var lookups, keys [][2]string
 	derived := map[[2]string]bool{}
 	for _, row := range rows {
 		if row.SK != Consents.Name {
@@ -162,11 +163,16 @@ func (v *Views) Remove(ctx context.Context, rows []Row) error {
 		}
 	}
 	for _, row := range rows {
-		if key := [2]string{row.PK, row.SK}; row.SK != Consents.Name && !derived[key] {
+		switch key := [2]string{row.PK, row.SK}; {
+		case row.SK == Consents.Name || derived[key]:
+		case strings.HasPrefix(row.PK, unarchivedPrefix):
+			lookups = append(lookups, key)
+		default:
 			keys = append(keys, key)
 		}
 	}
-	if err := v.Table.Delete(ctx, keys...); err != nil {
+	// The lookups of profiles before the profiles: whoever folds one meanwhile finds nothing to change about them.
+	if err := v.Table.Delete(ctx, append(lookups, keys...)...); err != nil {
 		return err
 	}
 	for _, row := range consents {

@@ -93,6 +93,53 @@ func cancellation(cancelled *types.TransactionCanceledException, c eventstore.Co
 	return fmt.Errorf("%w: %w", eventstore.ErrBusy, cancelled)
 }
 
+// Compact overwrites the first of the old commits, whose key is the replacement's, and deletes the others. Readers of the
+// table's stream are told of changed and removed items, and pass only those that were inserted.
+func (s *Store) Compact(ctx context.Context, by eventstore.Commit, old ...eventstore.Commit) error {
+	if err := eventstore.CheckCompaction(by, old); err != nil {
+		return err
+	}
+	item, err := Marshal(by)
+	if err != nil {
+		return err
+	}
+	condition, values := asRead(old[0])
+	if len(old) == 1 {
+		_, err := s.client.PutItem(ctx, &dynamodb.PutItemInput{TableName: &s.table, Item: item, ConditionExpression: condition, ExpressionAttributeValues: values})
+		if is[*types.ConditionalCheckFailedException](err) || is[*types.TransactionConflictException](err) {
+			return fmt.Errorf("%w: %w", eventstore.ErrConflict, err)
+		}
+		return storeError(err)
+	}
+	writes := []types.TransactWriteItem{{Put: &types.Put{TableName: &s.table, Item: item, ConditionExpression: condition, ExpressionAttributeValues: values}}}
+	for _, c := range old[1:] {
+		condition, values := asRead(c)
+		writes = append(writes, types.TransactWriteItem{Delete: &types.Delete{
+			TableName: &s.table, Key: keys(c.Stream, commitKey(c.First)), ConditionExpression: condition, ExpressionAttributeValues: values,
+		}})
+	}
+	_, err = s.client.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: writes})
+	if cancelled, ok := errors.AsType[*types.TransactionCanceledException](err); ok {
+		for _, reason := range cancelled.CancellationReasons {
+			if code := aws.ToString(reason.Code); code == "ConditionalCheckFailed" || code == "TransactionConflict" {
+				return fmt.Errorf("%w: %w", eventstore.ErrConflict, cancelled)
+			}
+		}
+		return fmt.Errorf("%w: %w", eventstore.ErrBusy, cancelled)
+	}
+	return storeError(err)
+}
+
+// asRead is the condition that an item is still the commit that was read.
+func asRead(c eventstore.Commit) (*string, map[string]types.AttributeValue) {
+	values := map[string]types.AttributeValue{":id": str(c.ID)}
+	if c.Compacted == 0 {
+		return aws.String("i = :id AND attribute_not_exists(k)"), values
+	}
+	values[":k"] = num(int64(c.Compacted))
+	return aws.String("i = :id AND k = :k"), values
+}
+
 // ownSuccess tells a commit that is there because this very append was retried from one that was there before.
 func ownSuccess(stored map[string]types.AttributeValue, c eventstore.Commit) error {
 	if text(stored, "i") == c.ID {
@@ -318,6 +365,7 @@ type record struct {
 	Schema     int             `json:"v,omitempty"` // absent for 1
 	OccurredAt *int64          `json:"o,omitempty"` // Unix milliseconds, absent if it is the time of recording
 	Message    string          `json:"m,omitempty"`
+	Span       int             `json:"n,omitempty"` // absent for one version
 	Data       json.RawMessage `json:"d,omitempty"`
 }
 
@@ -326,7 +374,7 @@ func Marshal(c eventstore.Commit) (map[string]types.AttributeValue, error) {
 	at := c.RecordedAt.UnixMilli()
 	records := make([]record, len(c.Events))
 	for i, e := range c.Events {
-		records[i] = record{Type: e.Type, Message: e.Message, Data: e.Data}
+		records[i] = record{Type: e.Type, Message: e.Message, Span: e.Span, Data: e.Data}
 		if e.Schema != 1 {
 			records[i].Schema = e.Schema
 		}
@@ -340,6 +388,9 @@ func Marshal(c eventstore.Commit) (map[string]types.AttributeValue, error) {
 	}
 	item := keys(c.Stream, commitKey(c.First))
 	item["i"], item["at"], item["e"] = str(c.ID), num(at), str(string(data))
+	if c.Compacted > 0 {
+		item["k"] = num(int64(c.Compacted))
+	}
 	if c.Sealed != nil {
 		item["p"] = &types.AttributeValueMemberB{Value: c.Sealed}
 	}
@@ -380,14 +431,14 @@ func decode(text func(string) string, number func(string) int64, sealed []byte) 
 	at := number("at")
 	c := eventstore.Commit{
 		ID: text("i"), Stream: stream, First: first, RecordedAt: time.UnixMilli(at).UTC(), Sealed: sealed,
-		CorrelationID: text("c"), CausationID: text("ca"), Actor: text("a"), Source: text("s"),
+		CorrelationID: text("c"), CausationID: text("ca"), Actor: text("a"), Source: text("s"), Compacted: int(number("k")),
 		Events: make([]eventstore.Record, len(records)),
 	}
 	for i, r := range records {
 		if r.OccurredAt == nil {
 			r.OccurredAt = &at
 		}
-		c.Events[i] = eventstore.Record{Type: r.Type, Schema: max(r.Schema, 1), OccurredAt: time.UnixMilli(*r.OccurredAt).UTC(), Message: r.Message, Data: r.Data}
+		c.Events[i] = eventstore.Record{Type: r.Type, Schema: max(r.Schema, 1), OccurredAt: time.UnixMilli(*r.OccurredAt).UTC(), Message: r.Message, Span: r.Span, Data: r.Data}
 	}
 	return c, nil
 }

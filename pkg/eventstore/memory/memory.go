@@ -65,6 +65,29 @@ func (s *Store) Append(ctx context.Context, c eventstore.Commit, claims ...event
 	return nil
 }
 
+func (s *Store) Compact(ctx context.Context, by eventstore.Commit, old ...eventstore.Commit) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := eventstore.CheckCompaction(by, old); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	commits := s.streams[by.Stream]
+	at := sort.Search(len(commits), func(i int) bool { return commits[i].First >= by.First })
+	if at+len(old) > len(commits) {
+		return eventstore.ErrConflict
+	}
+	for i, c := range old {
+		if stored := commits[at+i]; stored.First != c.First || stored.ID != c.ID || stored.Compacted != c.Compacted {
+			return eventstore.ErrConflict
+		}
+	}
+	s.streams[by.Stream] = slices.Replace(slices.Clone(commits), at, at+len(old), by)
+	return nil
+}
+
 func (s *Store) held(key string) (eventstore.Claim, bool) {
 	c, ok := s.claims[key]
 	if ok && !c.ExpiresAt.IsZero() && !s.now().Before(c.ExpiresAt) {

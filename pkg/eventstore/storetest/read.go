@@ -122,7 +122,8 @@ func similarNames(t *testing.T, s suite) {
 }
 
 func cancelled(t *testing.T, s suite) {
-	must(t, s.Append(t.Context(), commit("CUSTOMER#1", 1, 1), eventstore.Claim{Key: "held", Owner: "CUSTOMER#1"}))
+	held1 := commit("CUSTOMER#1", 1, 1)
+	must(t, s.Append(t.Context(), held1, eventstore.Claim{Key: "held", Owner: "CUSTOMER#1"}))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	drain := func(commits iter.Seq2[eventstore.Commit, error]) error {
@@ -133,7 +134,8 @@ func cancelled(t *testing.T, s suite) {
 	}
 	snapshot := eventstore.Snapshot{Stream: "CUSTOMER#1", Fold: "account", Version: 1, State: 1, RecordedAt: start, Sealed: []byte("{}")}
 	for name, call := range map[string]func() error{
-		"Append": func() error { return s.Append(ctx, commit("CUSTOMER#2", 1, 1)) },
+		"Append":  func() error { return s.Append(ctx, commit("CUSTOMER#2", 1, 1)) },
+		"Compact": func() error { return s.Compact(ctx, instead(held1), held1) },
 		"Append with claims": func() error {
 			return s.Append(ctx, commit("CUSTOMER#2", 1, 1), eventstore.Claim{Key: "free", Owner: "CUSTOMER#2"})
 		},
@@ -151,6 +153,7 @@ func cancelled(t *testing.T, s suite) {
 			t.Errorf("%s with a cancelled context: %v", name, err)
 		}
 	}
+	sameCommits(t, s.Read(t.Context(), "CUSTOMER#1", 1, 0), held1)
 	sameCommits(t, s.Read(t.Context(), "CUSTOMER#2", 1, 0))
 	held(t, s, "held", "CUSTOMER#1")
 	free(t, s, "free")

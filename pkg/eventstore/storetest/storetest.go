@@ -44,6 +44,10 @@ func Run(t *testing.T, open func(t *testing.T, now func() time.Time) eventstore.
 		{"a cancelled context stops everything", cancelled},
 		{"a cancelled context stops a read under way", cancelledMidway},
 		{"a scan yields every stream whole and only once", scan},
+		{"fewer commits in the place of many", compaction},
+		{"a compaction of what is there no more is refused", staleCompaction},
+		{"a compaction beyond the limits is refused", wrongCompaction},
+		{"many compactions at once: one wins", compactionRace},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			clock := &clock{at: start}

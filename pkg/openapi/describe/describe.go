@@ -73,8 +73,8 @@ var operations = map[string]operation{
 	}{}}, view.Customer{}},
 	"GET /v1/customers/{id}": {200, []any{struct {
 		customerPath
-		Version int64     `query:"version" minimum:"1" description:"as of this version"`
-		AsOf    time.Time `query:"asOf" description:"as recorded by this time"`
+		Version int64     `query:"version" minimum:"1" description:"as of this version; within a summary, as of before it"`
+		AsOf    time.Time `query:"asOf" description:"as recorded by this time; what is summarised counts from the last of its events"`
 	}{}}, view.Customer{}},
 	"PATCH /v1/customers/{id}":                   {200, []any{customerPath{}, app.ProfilePatch{}}, view.Customer{}},
 	"PUT /v1/customers/{id}/email":               {200, []any{customerPath{}, app.ChangeEmailRequest{}}, view.Customer{}},
