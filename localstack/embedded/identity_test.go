@@ -264,3 +264,27 @@ func TestPlaceholdersAreNobody(t *testing.T) {
 		t.Errorf("%v", quarantine)
 	}
 }
+
+// TestErasingTakesFormerIDsAlong: what turned out to be the same person is erased with them, what was taken apart again is not.
+func TestErasingTakesFormerIDsAlong(t *testing.T) {
+	s := begin(t)
+	ada, old, other := s.consents(), s.consents(), s.consents()
+	for _, former := range []customer{old, other} {
+		s.post(ada.path("/identities"), m{"userId": former.id}).expect(201)
+	}
+	s.delete(ada.path("/identities/user/"+other.id)).expect(200)
+	s.settled()
+	s.post(ada.path("/erasure"), m{}).expect(200)
+	s.settled()
+	ada.shown().refused(404, "customer-erased")
+	old.shown().refused(404, "customer-erased")
+	other.shown().expect(200).has("email", other.email)
+	if again := s.registers("email", old.email); again.id == old.id {
+		t.Error("nobody was erased")
+	}
+	for _, consented := range s.pages("/v1/consents?purpose=marketing&channel=email&limit=500", "consents") {
+		if consented["customerId"] == old.id || consented["customerId"] == ada.id {
+			t.Errorf("%v is still written to", consented)
+		}
+	}
+}

@@ -133,7 +133,7 @@ func TestB11_AHundredDaysLater(t *testing.T) {
 		t.Errorf("it is audited %d times", n)
 	}
 	timeline := c.get(c.path("/timeline?limit=500")).expect(200).list("timeline")
-	if n := len(slices.DeleteFunc(timeline, func(e m) bool { return e["text"] != "Behaviour summarised" })); n == 0 {
+	if n := len(slices.DeleteFunc(timeline, func(e m) bool { return e["text"] != "Earlier activity, summed up" })); n == 0 {
 		t.Error("the timeline shows no summary")
 	}
 	s.post("/_local/rebuild", nil).expect(200).has("identical", true)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -43,7 +44,7 @@ const certificateKey = "CERTIFICATE"
 
 func complianceKey(customerID string) string { return "COMPLIANCE#erasure#" + customerID }
 
-// eraseCustomer erases a customer and the anonymous visitors linked to it: lookups, views, messages and the data keys. A
+// eraseCustomer erases a customer and whatever turned out to be theirs, visitors and former ids: lookups, views, messages and the data keys. A
 // call that was interrupted is made again and goes on where it stopped; one that was completed answers the same
 // certificate.
 func (a *App) eraseCustomer(ctx context.Context, c *Call) (lambdaio.Response, error) {
@@ -69,12 +70,12 @@ func (a *App) eraseCustomer(ctx context.Context, c *Call) (lambdaio.Response, er
 	if err != nil {
 		return lambdaio.Response{}, err
 	}
-	certificate, visitors, err := a.erasure(ctx, id)
+	certificate, others, err := a.erasure(ctx, id)
 	if err != nil {
 		return lambdaio.Response{}, err
 	}
-	streams := append([]string{stream}, visitors...)
-	if certificate.Systems, err = a.erase(ctx, id, state.Customer, streams); err != nil {
+	streams := append([]string{stream}, others...)
+	if certificate.Systems, err = a.erase(ctx, state.Customer, streams); err != nil {
 		return lambdaio.Response{}, fmt.Errorf("erase customer: %w", err)
 	}
 	if certificate.CompletedAt.IsZero() {
@@ -100,25 +101,63 @@ func (a *App) eraseCustomer(ctx context.Context, c *Call) (lambdaio.Response, er
 }
 
 // erasure reads what is known of an erasure under way from the stream itself, which tells it also when the erasure was
-// interrupted: the certificate as begun, and the streams of every visitor ever linked.
-func (a *App) erasure(ctx context.Context, id string) (certificate Certificate, visitors []string, err error) {
+// interrupted: the certificate as begun, and the streams of visitors and former ids that are linked and nobody else's.
+func (a *App) erasure(ctx context.Context, id string) (certificate Certificate, others []string, err error) {
 	certificate = Certificate{CustomerID: id, DeletionType: "anonymize"}
+	linked := map[string]bool{}
+	link := func(f view.Facts, linkedNow bool) {
+		for _, s := range view.Linked(f) {
+			linked[s] = linkedNow && s != view.CustomerStream(id)
+		}
+	}
 	for e, err := range a.Log.Events(ctx, view.CustomerStream(id), 1, 0) {
 		if err != nil {
 			return certificate, nil, err
 		}
 		switch d := e.Data.(type) {
 		case customer.VisitorLinked:
-			if visitor := view.VisitorStream(d.VisitorID); !slices.Contains(visitors, visitor) {
-				visitors = append(visitors, visitor)
-			}
+			link(view.Facts{Visitors: []string{d.VisitorID}}, true)
+		case customer.VisitorUnlinked:
+			link(view.Facts{Visitors: []string{d.VisitorID}}, false)
+		case customer.Aliased:
+			link(view.Facts{Aliases: []string{d.PreviousID}}, true)
+		case customer.Unaliased:
+			link(view.Facts{Aliases: []string{d.PreviousID}}, false)
 		case customer.DeletionRequested:
 			certificate.CertificateID, certificate.Reason, certificate.RequestedAt = e.ID, d.Reason, e.RecordedAt
 		case customer.DataDeleted:
 			certificate.CompletedAt = d.CompletedAt
 		}
 	}
-	return certificate, visitors, nil
+	for _, stream := range slices.Sorted(maps.Keys(linked)) {
+		if !linked[stream] {
+			continue
+		}
+		head, err := a.Log.Load(ctx, stream, record.Fold)
+		if err != nil {
+			return certificate, nil, err
+		}
+		s := record.Fold.Of(head)
+		_, isCustomer := view.CustomerID(stream)
+		if owner := s.Identity.Owner(); head.Version > 0 && (owner == id || owner == "" && !isCustomer || erased(s)) {
+			others = append(others, stream)
+		}
+	}
+	return certificate, others, nil
+}
+
+// hints are the rows by which the stream's carts are looked for.
+func (a *App) hints(ctx context.Context, stream string) ([][2]string, error) {
+	rows := map[[2]string]bool{}
+	for e, err := range a.Log.Events(ctx, stream, 1, 0) {
+		if err != nil {
+			return nil, err
+		}
+		if row, ok := view.Touched(stream, e); ok && time.Unix(row.TTL, 0).After(a.Now()) {
+			rows[[2]string{row.PK, row.SK}] = true
+		}
+	}
+	return slices.Collect(maps.Keys(rows)), nil
 }
 
 // repeatCertificate answers an erasure again.
@@ -149,26 +188,46 @@ func (a *App) certificate(ctx context.Context, id string) (Certificate, bool, er
 }
 
 // erase removes everything that is derived, and the keys last: without them the rest could not be found any more.
-func (a *App) erase(ctx context.Context, id string, s customer.State, streams []string) ([]Erased, error) {
+func (a *App) erase(ctx context.Context, s customer.State, streams []string) ([]Erased, error) {
 	var done []Erased
-	stream := view.CustomerStream(id)
-	if s.Email != "" {
-		key, err := a.emailKey(ctx, s.Email)
+	rows, lookups, emails := 0, 0, 0
+	for i, st := range streams {
+		other, isCustomer := view.CustomerID(st)
+		if i > 0 {
+			head, err := a.Log.Load(ctx, st, record.Fold)
+			if err != nil {
+				return nil, err
+			}
+			s = record.Fold.Of(head).Customer
+		}
+		if s.Email != "" {
+			key, err := a.emailKey(ctx, s.Email)
+			if err != nil {
+				return nil, err
+			}
+			if err := a.Log.Store.Unclaim(ctx, key, st); err != nil {
+				return nil, err
+			}
+			emails++
+		}
+		if isCustomer {
+			n, err := a.Views.RemoveConsents(ctx, st)
+			if err != nil {
+				return nil, err
+			}
+			lookups += n
+			if err := a.Email.Forget(ctx, other); err != nil {
+				return nil, err
+			}
+		}
+		hints, err := a.hints(ctx, st)
 		if err != nil {
 			return nil, err
 		}
-		if err := a.Log.Store.Unclaim(ctx, key, stream); err != nil {
+		if err := a.Views.Table.Delete(ctx, hints...); err != nil {
 			return nil, err
 		}
-		done = append(done, Erased{"lookup by email", "removed", 1})
-	}
-	lookups, err := a.Views.RemoveConsents(ctx, stream)
-	if err != nil {
-		return nil, err
-	}
-	done = append(done, Erased{"lookups by consent", "removed", lookups})
-	rows := 0
-	for _, st := range streams {
+		rows += len(hints)
 		keys, err := a.Views.Table.Keys(ctx, st, "")
 		if err != nil {
 			return nil, err
@@ -191,10 +250,10 @@ func (a *App) erase(ctx context.Context, id string, s customer.State, streams []
 			return nil, err
 		}
 	}
-	done = append(done, Erased{"views and messages", "removed", rows})
-	if err := a.Email.Forget(ctx, id); err != nil {
-		return nil, err
+	if emails > 0 {
+		done = append(done, Erased{"lookup by email", "removed", emails})
 	}
+	done = append(done, Erased{"lookups by consent", "removed", lookups}, Erased{"views and messages", "removed", rows})
 	for _, st := range streams {
 		if err := errors.Join(a.Log.Store.DropSnapshots(ctx, st, record.Fold.Name, "seen"), a.Keyring.Destroy(ctx, st)); err != nil {
 			return nil, err

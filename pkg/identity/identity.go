@@ -98,7 +98,7 @@ func Decide(s State, command any) ([]any, error) {
 
 // placeholders are what programs send in place of an id that they do not have, as Segment blocks them and others were seen.
 var placeholders = []string{
-	"null", "nil", "none", "undefined", "unknown", "anonymous", "anon", "guest", "nan", "n/a", "na", "true", "false", "-1", "[object object]", "test", "user", "userid", "user_id",
+	"null", "nil", "none", "undefined", "unknown", "anonymous", "anon", "guest", "nan", "n/a", "na", "true", "false", "-1", "[object object]",
 }
 
 // Blocked says whether an id is a placeholder, which would make one customer of everybody who has none.
