@@ -64,10 +64,32 @@ func (b *bench) dollars(ctx context.Context) (err error) {
 	naive := b.naive(p, eventSize)
 	b.info("naive-design/all-in", naive, "$ per 1 M events")
 	b.info("naive-design/ratio", naive/sum, "times as much")
+	if err := b.sources(ctx, p); err != nil {
+		return err
+	}
 	if err := b.welcome(p); err != nil {
 		return err
 	}
 	return b.idle(ctx, p)
+}
+
+// dollarsFor is one line of a bill.
+type dollarsFor struct {
+	name    string
+	dollars float64
+}
+
+// lines prices what was used.
+func (p prices) lines(used usage, logBytes float64) []dollarsFor {
+	return []dollarsFor{
+		{"api-gateway", p.of("apiRequest", used.apiRequests)},
+		{"lambda", p.of("invocation", used.invocations) + p.of("gigabyteSecond", used.gigabyteSeconds)},
+		{"dynamodb-writes", p.of("writeUnit", used.writeUnits)},
+		{"dynamodb-reads", p.of("readUnit", used.readUnits)},
+		{"eventbridge", p.of("busEvent", used.busEvents)},
+		{"sqs", p.of("queueRequest", used.queueRequests)},
+		{"cloudwatch-logs", p.of("logGigabyte", (used.logBytes+logBytes)/1e9)},
+	}
 }
 
 // bill prices a million events, line by line. keyReads is how often all instances together asked KMS when they started.
@@ -77,21 +99,11 @@ func (b *bench) bill(p prices, used usage, keyReads float64) (sum float64, err e
 		return 0, err
 	}
 	const days = million / eventsPerDay
-	logBytes := used.logBytes + used.apiRequests*float64(line)
+	accessLog := used.apiRequests * float64(line)
+	logBytes := used.logBytes + accessLog
 	secretReads := instances * days * float64(24*time.Hour/secretsEvery)
-	for _, l := range []struct {
-		name    string
-		dollars float64
-	}{
-		{"api-gateway", p.of("apiRequest", used.apiRequests)},
-		{"lambda", p.of("invocation", used.invocations) + p.of("gigabyteSecond", used.gigabyteSeconds)},
-		{"dynamodb-writes", p.of("writeUnit", used.writeUnits)},
-		{"dynamodb-reads", p.of("readUnit", used.readUnits)},
-		{"eventbridge", p.of("busEvent", used.busEvents)},
-		{"sqs", p.of("queueRequest", used.queueRequests)},
-		{"cloudwatch-logs", p.of("logGigabyte", logBytes/1e9)},
-		{"kms-and-secrets", p.of("keyRequest", keyReads*restartsPerDay*days) + p.of("secretRequest", secretReads)},
-	} {
+	keys := dollarsFor{"kms-and-secrets", p.of("keyRequest", keyReads*restartsPerDay*days) + p.of("secretRequest", secretReads)}
+	for _, l := range append(p.lines(used, accessLog), keys) {
 		b.info("million-events/"+l.name, l.dollars, "$")
 		sum += l.dollars
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -62,6 +61,7 @@ type fleet struct {
 	published []app.Entry
 	used      usage
 	chance    *rand.Rand // whether an event triggers
+	calm      bool       // no event triggers
 	writeKey  string     // of a source that is stored, so that reading it is counted
 }
 
@@ -82,7 +82,7 @@ func newFleet(bed *bed, at time.Time) *fleet {
 		"ingest-events": app.IngestEvents, "publish-events": app.PublishEvents, "project-activity": app.ProjectActivity,
 		"project-consent": app.ProjectConsent, "project-preferences": app.ProjectPreferences, "project-audit": app.ProjectAudit,
 		"send-verification": app.SendVerification, "trigger-journeys": app.TriggerJourneys, "join-identities": app.JoinIdentities, "expire-consents": app.ExpireConsents,
-		"archive-behaviour": app.ArchiveBehaviour,
+		"archive-behaviour": app.ArchiveBehaviour, "detect-abandonment": app.DetectAbandonment,
 	}
 	rows := append([]topology.Function{{Name: reaction, MemoryMB: 256}}, topology.Functions...)
 	for _, row := range rows {
@@ -115,44 +115,14 @@ func react(a *app.App) lambdaio.Handler {
 	})
 }
 
-// ingest sends one batch through the system to its end: accepted, published, projected, and every reaction to it.
-func (f *fleet) ingest(ctx context.Context, customer string, first int) error {
-	f.clock.pass(24 * time.Hour * batchSize / eventsPerDay)
-	body := appendBatch(nil, customer, first, batchSize, f.clock.now())
+// ingest sends one batch through the system to its end.
+func (f *fleet) ingest(ctx context.Context, customer string, first int) (err error) {
 	if f.writeKey == "" {
-		if err := f.connect(ctx); err != nil {
+		if f.writeKey, err = f.connect(ctx, `{"name":"shop","kind":"server","requestsPerSecond":10000}`); err != nil {
 			return err
 		}
 	}
-	payload, err := requestAs(f.writeKey, "POST", "/v1/batch", body)
-	if err != nil {
-		return err
-	}
-	f.used.apiRequests += math.Ceil(float64(len(body)) / (512 << 10))
-	answer, err := f.call(ctx, "ingest-events", payload)
-	if err != nil {
-		return err
-	}
-	var out lambdaevents.APIGatewayV2HTTPResponse
-	if err := json.Unmarshal(answer, &out); err != nil || out.StatusCode != 200 {
-		return fmt.Errorf("ingest answered %s", answer)
-	}
-	return f.settle(ctx)
-}
-
-// connect makes the source that sends the events.
-func (f *fleet) connect(ctx context.Context) error {
-	a := f.bed.instance(f.bed.client, f.bed.master, f.clock.now, 0)
-	answer, err := ask(ctx, app.CreateSource(a), "POST", "/v1/sources", []byte(`{"name":"shop","kind":"server","requestsPerSecond":10000}`))
-	if err != nil {
-		return err
-	}
-	var made app.SourceShown
-	if err := json.Unmarshal(answer, &made); err != nil {
-		return err
-	}
-	f.writeKey = "Basic " + base64.StdEncoding.EncodeToString([]byte(made.WriteKeys[0].WriteKey+":"))
-	return nil
+	return f.send(ctx, "POST", "/v1/batch", appendBatch(nil, customer, first, batchSize, f.clock.now()), batchSize)
 }
 
 // settle runs the stream's readers and the bus until nothing is left to do.
@@ -213,7 +183,7 @@ func (f *fleet) deliver(ctx context.Context, e app.Entry) error {
 		return err
 	}
 	if p.Source != "api" && p.Source != "system" {
-		if f.chance.IntN(triggerShare) == 0 {
+		if !f.calm && f.chance.IntN(triggerShare) == 0 {
 			names = append(names, reaction)
 		}
 	}
