@@ -80,6 +80,7 @@ func TestB40_ACartIsAbandonedOncePerEpisode(t *testing.T) {
 		t.Error("there are no hints")
 	}
 	s.post(ada.path("/erasure"), m{}).expect(200)
+	s.settled()
 	if due := s.rows("DUE#cart#"); len(due) != 0 {
 		t.Errorf("left of the erased: %v", due)
 	}

@@ -272,7 +272,7 @@ func TestErasingTakesFormerIDsAlong(t *testing.T) {
 	for _, former := range []customer{old, other} {
 		s.post(ada.path("/identities"), m{"userId": former.id}).expect(201)
 	}
-	s.delete(ada.path("/identities/user/"+other.id)).expect(200)
+	s.delete(ada.path("/identities/user/" + other.id)).expect(200)
 	s.settled()
 	s.post(ada.path("/erasure"), m{}).expect(200)
 	s.settled()
@@ -285,6 +285,48 @@ func TestErasingTakesFormerIDsAlong(t *testing.T) {
 	for _, consented := range s.pages("/v1/consents?purpose=marketing&channel=email&limit=500", "consents") {
 		if consented["customerId"] == old.id || consented["customerId"] == ada.id {
 			t.Errorf("%v is still written to", consented)
+		}
+	}
+}
+
+// TestTimelinesAreJoined, in the order in which it was told, page by page.
+func TestTimelinesAreJoined(t *testing.T) {
+	s := begin(t)
+	user, visitors := unique("someone"), []string{unique("a"), unique("a")}
+	var want []string
+	for i := range 30 {
+		body := m{"event": fmt.Sprint("e", i), "messageId": unique("m")}
+		switch i % 3 {
+		case 0:
+			body["userId"] = user
+		default:
+			body["anonymousId"] = visitors[i%3-1]
+		}
+		s.sdk().post("/v1/track", body).expect(200)
+		want = append(want, map[int]string{0: "", 1: visitors[0], 2: visitors[1]}[i%3])
+	}
+	for _, visitor := range visitors {
+		s.sdk().post("/v1/identify", m{"userId": user, "anonymousId": visitor}).expect(200)
+	}
+	s.settled()
+	for _, limit := range []int{3, 7, 500} {
+		var got []string
+		var last time.Time
+		for _, line := range s.pages(fmt.Sprintf("/v1/customers/%s/timeline?limit=%d", user, limit), "timeline") {
+			text, _ := line["recordedAt"].(string)
+			at, err := time.Parse(time.RFC3339, text)
+			if err != nil || !last.IsZero() && at.After(last) {
+				t.Errorf("%s comes after %s, %v", text, last, err)
+			}
+			last = at
+			if line["type"] == "EventTracked" {
+				of, _ := line["of"].(string)
+				got = append(got, of)
+			}
+		}
+		slices.Reverse(got)
+		if !slices.Equal(got, want) {
+			t.Errorf("in pages of %d: %v, want %v", limit, got, want)
 		}
 	}
 }

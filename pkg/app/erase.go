@@ -146,20 +146,6 @@ func (a *App) erasure(ctx context.Context, id string) (certificate Certificate, 
 	return certificate, others, nil
 }
 
-// hints are the rows by which the stream's carts are looked for.
-func (a *App) hints(ctx context.Context, stream string) ([][2]string, error) {
-	rows := map[[2]string]bool{}
-	for e, err := range a.Log.Events(ctx, stream, 1, 0) {
-		if err != nil {
-			return nil, err
-		}
-		if row, ok := view.Touched(stream, e); ok && time.Unix(row.TTL, 0).After(a.Now()) {
-			rows[[2]string{row.PK, row.SK}] = true
-		}
-	}
-	return slices.Collect(maps.Keys(rows)), nil
-}
-
 // repeatCertificate answers an erasure again.
 func (a *App) repeatCertificate(ctx context.Context, c *Call, stream string, _ int64, status int) (lambdaio.Response, error) {
 	id, _ := view.CustomerID(stream)
@@ -220,14 +206,13 @@ func (a *App) erase(ctx context.Context, s customer.State, streams []string) ([]
 				return nil, err
 			}
 		}
-		hints, err := a.hints(ctx, st)
+		hints, err := a.Views.Hints(ctx, st)
 		if err != nil {
 			return nil, err
 		}
 		if err := a.Views.Table.Delete(ctx, hints...); err != nil {
 			return nil, err
 		}
-		rows += len(hints)
 		keys, err := a.Views.Table.Keys(ctx, st, "")
 		if err != nil {
 			return nil, err

@@ -18,9 +18,9 @@ const DefaultIdle = time.Hour
 // Limits of the state.
 const (
 	MaxCarts  = 10                  // remembered, those active last
-	MaxItems  = 100                 // different products of a cart
+	MaxItems  = 50                  // different products of a cart
 	maxName   = 100                 // bytes of a product's name
-	maxMoves  = 20                  // of a product, told apart
+	maxMoves  = 8                   // of a product, told apart
 	maxMany   = 1_000_000           // of a product, and
 	maxPrice  = 10_000_000_000      // in minor units, so that no sum overflows
 	forgotten = 30 * 24 * time.Hour // after its last activity a cart is
@@ -35,16 +35,16 @@ type Line struct {
 	Moves      []Move `json:"moves"` // by their times
 }
 
-// Move is so many pieces put in, or taken out where it is negative.
-type Move struct {
-	At       int64 `json:"at"` // Unix milliseconds
-	Quantity int64 `json:"q"`
-}
+// Move is when, in Unix milliseconds, how many pieces were put in, or taken out where it is negative.
+type Move [2]int64
+
+func (m Move) at() int64       { return m[0] }
+func (m Move) quantity() int64 { return m[1] }
 
 // Quantity is how many pieces there are.
 func (l Line) Quantity() (n int64) {
 	for _, m := range l.Moves {
-		n += m.Quantity
+		n += m.quantity()
 	}
 	return min(max(n, 0), maxMany)
 }
@@ -174,7 +174,7 @@ func (c Cart) pruned() Cart {
 	if len(c.Lines) > 0 {
 		lines := map[string]Line{}
 		for id, line := range c.Lines {
-			line.Moves = slices.DeleteFunc(slices.Clone(line.Moves), func(m Move) bool { return m.At <= ended })
+			line.Moves = slices.DeleteFunc(slices.Clone(line.Moves), func(m Move) bool { return m.at() <= ended })
 			if len(line.Moves) > 0 {
 				lines[id] = line
 			}
@@ -271,7 +271,7 @@ func (c Cart) with(at time.Time, product string, quantity int64, said Line) Cart
 		return c
 	}
 	move := Move{at.UnixMilli(), min(max(quantity, -maxMany), maxMany)}
-	last := len(line.Moves) == 0 || move.At >= line.Moves[len(line.Moves)-1].At
+	last := len(line.Moves) == 0 || move.at() >= line.Moves[len(line.Moves)-1].at()
 	line.Moves = sorted(append(slices.Clone(line.Moves), move))
 	said.PriceMinor = min(max(said.PriceMinor, 0), maxPrice)
 	if last { // what is said last of a product counts
@@ -291,9 +291,11 @@ func (c Cart) with(at time.Time, product string, quantity int64, said Line) Cart
 
 // sorted are moves by their times, the first ones taken together so that there are at most maxMoves.
 func sorted(moves []Move) []Move {
-	slices.SortFunc(moves, func(a, b Move) int { return cmp.Or(cmp.Compare(a.At, b.At), cmp.Compare(a.Quantity, b.Quantity)) })
+	slices.SortFunc(moves, func(a, b Move) int {
+		return cmp.Or(cmp.Compare(a.at(), b.at()), cmp.Compare(a.quantity(), b.quantity()))
+	})
 	for len(moves) > maxMoves {
-		moves[1].Quantity = min(max(moves[0].Quantity+moves[1].Quantity, -maxMany), maxMany)
+		moves[1][1] = min(max(moves[0].quantity()+moves[1].quantity(), -maxMany), maxMany)
 		moves = moves[1:]
 	}
 	return moves

@@ -90,6 +90,7 @@ type activityPart struct {
 	profile Row
 	events  []eventstore.Event // beyond the profile's version, without gaps
 	lines   []Row
+	cartAt  *time.Time // of the profile, once it was looked at
 	err     error
 }
 
@@ -111,12 +112,16 @@ func (p *activityPart) open(ctx context.Context, v *Views) error {
 			if err != nil {
 				return err
 			}
-			if err := v.Table.Delete(ctx, old...); err != nil {
+			hints, err := v.Hints(ctx, p.stream)
+			if err != nil {
+				return err
+			}
+			if err := v.Table.Delete(ctx, append(old, hints...)...); err != nil {
 				return err
 			}
 			p.lines = nil
 		}
-		p.events, p.lines, next = append(p.events, events...), withHint(append(p.lines, row), p.stream, events), c.Last()+1
+		p.events, p.lines, next = append(p.events, events...), p.hinted(append(p.lines, row), events), c.Last()+1
 		return nil
 	}
 	for _, c := range p.commits {

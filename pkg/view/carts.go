@@ -3,6 +3,8 @@ package view
 import (
 	"cmp"
 	"context"
+	"encoding/json"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -84,6 +86,33 @@ func Touched(stream string, e eventstore.Event) (row Row, ok bool) {
 	return Row{
 		PK: touchedKey(e.RecordedAt), SK: e.RecordedAt.UTC().Truncate(CartBucket).Format("15:04") + "#" + stream, TTL: e.RecordedAt.Add(touchedFor).Unix(),
 	}, true
+}
+
+// Hints are the rows of the lookup that stand for a stream's events and have not gone by themselves.
+func (v *Views) Hints(ctx context.Context, stream string) ([][2]string, error) {
+	keys := map[[2]string]bool{}
+	for e, err := range v.Log.Events(ctx, stream, 1, 0) {
+		if err != nil {
+			return nil, err
+		}
+		if row, ok := Touched(stream, e); ok && time.Unix(row.TTL, 0).After(v.Log.Now()) {
+			keys[[2]string{row.PK, row.SK}] = true
+		}
+	}
+	return slices.Collect(maps.Keys(keys)), nil
+}
+
+// hinted is withHint, unless the profile says that it was written.
+func (p *activityPart) hinted(rows []Row, events []eventstore.Event) []Row {
+	if p.cartAt == nil {
+		var known struct{ CartAt time.Time }
+		_ = json.Unmarshal(p.profile.Data, &known) // a row that cannot be read says nothing
+		p.cartAt = &known.CartAt
+	}
+	if p.cartAt.Truncate(CartBucket).Equal(events[0].RecordedAt.Truncate(CartBucket)) {
+		return rows
+	}
+	return withHint(rows, p.stream, events)
 }
 
 // withHint adds the hint of a commit's events to rows of the same stream, unless it is there.

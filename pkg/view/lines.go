@@ -1,14 +1,17 @@
 package view
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"defter/pkg/eventstore"
+	"defter/pkg/fault"
 )
 
 // The prefixes of the sort keys of lines.
@@ -26,10 +29,11 @@ type Line struct {
 	OccurredAt time.Time `json:"occurredAt"`
 	RecordedAt time.Time `json:"recordedAt"`
 	Source     string    `json:"source,omitempty"`
+	Of         string    `json:"of,omitempty" description:"the visitor or former id whose it was"`
 }
 
 func lineOf(e eventstore.Event) Line {
-	return Line{e.Version, e.Span, e.ID, e.Type, e.OccurredAt, e.RecordedAt, e.Source}
+	return Line{e.Version, e.Span, e.ID, e.Type, e.OccurredAt, e.RecordedAt, e.Source, ""}
 }
 
 // commitLines is how one commit's lines rest: what they share is said once, because every kilobyte is billed.
@@ -78,29 +82,87 @@ func linesOf(row Row) ([]Line, error) {
 	}
 	for i, t := range c.Types {
 		lines[i] = Line{
-			commit.Version(i), commit.Events[i].Span, commit.EventID(i), t, time.UnixMilli(c.RecordedAt - c.Occurred[i]).UTC(), time.UnixMilli(c.RecordedAt).UTC(), c.Source,
+			commit.Version(i), commit.Events[i].Span, commit.EventID(i), t, time.UnixMilli(c.RecordedAt - c.Occurred[i]).UTC(), time.UnixMilli(c.RecordedAt).UTC(), c.Source, "",
 		}
 	}
 	return lines, nil
 }
 
-// Timeline returns lines newest first.
+// maxTimelines are joined in one, the customer's own among them.
+const maxTimelines = 20
+
+// Timeline returns the lines of up to limit commits, the newest first: the stream's, and those of what it owns. The cursor says how
+// far each of them was read.
 func (v *Views) Timeline(ctx context.Context, stream, cursor string, limit int) (lines []Line, next string, err error) {
-	rows, next, err := v.Table.List(ctx, stream, timelinePrefix, cursor, limit, true)
+	streams := []string{stream}
+	profile, _, err := Profiles.Load(ctx, v, stream)
 	if err != nil {
 		return nil, "", err
 	}
-	lines = []Line{}
-	for _, row := range rows {
-		some, err := linesOf(row)
+	others, err := v.owned(ctx, stream, profile)
+	if err != nil {
+		return nil, "", err
+	}
+	for _, o := range others {
+		if o.FirstSeenAt != nil && len(streams) < maxTimelines { // else nothing happened there but that it was claimed
+			streams = append(streams, o.stream)
+		}
+	}
+	at := make([]string, len(streams)) // the sort key before which each goes on, "" for its newest row
+	if cursor != "" {
+		if at = strings.Split(cursor, ","); len(at) != len(streams) {
+			return nil, "", fault.New(fault.Invalid, "invalid-cursor", "who this customer is has changed meanwhile: begin again")
+		}
+	}
+	type commit struct {
+		of    int
+		row   Row
+		lines []Line
+	}
+	var commits []commit
+	more := false
+	for i, s := range streams {
+		if at[i] == "-" { // read to its end
+			continue
+		}
+		from := at[i]
+		if from != "" {
+			from = timelinePrefix + from
+		}
+		rows, rest, err := v.Table.List(ctx, s, timelinePrefix, from, limit, true)
 		if err != nil {
 			return nil, "", err
 		}
-		for i := len(some) - 1; i >= 0; i-- {
-			lines = append(lines, some[i])
+		more = more || rest != ""
+		for _, row := range rows {
+			some, err := linesOf(row)
+			if err != nil {
+				return nil, "", err
+			}
+			for k := range some {
+				if i > 0 {
+					some[k].Of = s[strings.IndexByte(s, '#')+1:]
+				}
+			}
+			slices.Reverse(some)
+			commits = append(commits, commit{i, row, some})
+		}
+		if rest == "" && len(rows) == 0 {
+			at[i] = "-"
 		}
 	}
-	return lines, next, nil
+	slices.SortFunc(commits, func(x, y commit) int {
+		return cmp.Or(y.lines[0].RecordedAt.Compare(x.lines[0].RecordedAt), cmp.Compare(x.of, y.of), strings.Compare(y.row.SK, x.row.SK))
+	})
+	lines = []Line{}
+	for _, c := range commits[:min(limit, len(commits))] {
+		lines = append(lines, c.lines...)
+		at[c.of] = strings.TrimPrefix(c.row.SK, timelinePrefix)
+	}
+	if !more && len(commits) <= limit {
+		return lines, "", nil
+	}
+	return lines, strings.Join(at, ","), nil
 }
 
 // Audit is one entry of the audit trail: who changed what, when and at whose request. The values are in the event, under
