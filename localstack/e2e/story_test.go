@@ -94,6 +94,45 @@ func TestACustomersStory(t *testing.T) {
 		eventually(t, "the second welcome email", func() (answer, bool) { return ada.welcomes(t, api, 2) })
 	})
 
+	chapter(t, "she orders, pays and gets a part of it back", func(t *testing.T) {
+		id := unique("order")
+		placed := api.send(t, http.MethodPost, "/v1/orders", map[string]any{
+			"orderId": id, "customerId": ada.id, "currency": "EUR", "items": []map[string]any{{"productId": "p-1", "quantity": 1, "priceMinor": 7990}},
+			"payment": map[string]any{"paymentMethod": "credit-card", "paymentToken": "ok"},
+		})
+		if placed.status == http.StatusUnprocessableEntity && strings.Contains(placed.body, "no-payment-provider") {
+			t.Skip("this deployment has no payment provider")
+		}
+		placed.is(t, http.StatusCreated)
+		order := func() answer { return api.get(t, "/v1/orders/"+id) }
+		eventually(t, "the order confirmed", func() (answer, bool) { a := order(); return a, a.text("status") == "confirmed" })
+		refund := api.send(t, http.MethodPost, "/v1/orders/"+id+"/refunds", map[string]any{"reason": "quality-issue", "amountMinor": 990})
+		refund.is(t, http.StatusAccepted)
+		eventually(t, "a part given back", func() (answer, bool) { a := order(); return a, a.text("paymentStatus") == "partially-refunded" })
+		eventually(t, "her profile to know", func() (answer, bool) {
+			a := api.get(t, "/v1/customers/"+ada.id)
+			values := a.list("lifetimeValue")
+			return a, len(values) == 1 && values[0]["amountMinor"] == 7000.0
+		})
+	})
+
+	chapter(t, "her phone turns out to be hers", func(t *testing.T) {
+		phone := unique("phone")
+		api.batch(t, map[string]any{"batch": []map[string]any{
+			{"type": "page", "messageId": unique("page"), "anonymousId": phone, "name": "Shoes"},
+			{"type": "identify", "messageId": unique("identify"), "userId": ada.id, "anonymousId": phone},
+		}}).is(t, http.StatusOK)
+		eventually(t, "the phone among her identities", func() (answer, bool) {
+			a := api.get(t, "/v1/customers/"+ada.id+"/identities")
+			for _, identity := range a.list("identities") {
+				if identity["id"] == phone && identity["owned"] == true {
+					return a, true
+				}
+			}
+			return a, false
+		})
+	})
+
 	chapter(t, "Ben revokes his consent after the first email and gets no second", func(t *testing.T) {
 		ben := register(t, api, "Ben")
 		eventually(t, "the first welcome email", func() (answer, bool) { return ben.welcomes(t, api, 1) })

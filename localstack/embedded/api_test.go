@@ -215,6 +215,8 @@ func TestStrangersAreRefused(t *testing.T) {
 	for _, what := range []string{"payment", "cancellation", "shipment", "delivery", "refunds"} {
 		calls["POST /v1/orders/{id}/"+what] = send("POST", "/v1/orders/o-1/"+what, m{})
 	}
+	calls["PUT /v1/products/{id}"] = send("PUT", "/v1/products/shoe", m{"quantity": 1})
+	calls["GET /v1/products/{id}"] = send("GET", "/v1/products/shoe", nil)
 	calls["POST /v1/orders"] = send("POST", "/v1/orders", c.basket())
 	calls["GET /v1/orders/{id}"] = send("GET", "/v1/orders/o-1", nil)
 	calls["POST /v1/sources"] = send("POST", "/v1/sources", m{"name": "a stranger's", "kind": "server"})

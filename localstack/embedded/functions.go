@@ -30,6 +30,8 @@ var functions = map[string]func(*app.App) lambdaio.Handler{
 	"unlink-identity":     app.UnlinkIdentity,
 	"list-identities":     app.ListIdentities,
 	"join-identities":     app.JoinIdentities,
+	"report-product":      app.ReportProduct,
+	"get-product":         app.GetProduct,
 	"place-order":         app.PlaceOrder,
 	"get-order":           app.GetOrder,
 	"list-orders":         app.ListOrders,

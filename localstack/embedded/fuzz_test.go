@@ -49,6 +49,45 @@ func FuzzRegister(f *testing.F) {
 	})
 }
 
+// FuzzOrders: whatever is asked of an order, it shows itself, and what was paid and given back adds up.
+func FuzzOrders(f *testing.F) {
+	for _, body := range badBodies {
+		if len(body) < 1000 {
+			f.Add(body)
+		}
+	}
+	f.Add(`{"orderId":"o","currency":"TRY","items":[{"productId":"p","quantity":1,"priceMinor":5}],"payment":{"paymentMethod":"paypal","paymentToken":"ok;lost"}}`)
+	f.Add(`{"currency":"TRY","items":[{"productId":"p","quantity":1000000,"priceMinor":1000000}],"taxMinor":1000000000000,"shippingMinor":1000000000000}`)
+	f.Add(`{"reason":"other","amountMinor":-1,"items":[{"productId":"p","quantity":-1}],"refundId":"r"}`)
+	f.Add(`{"carrier":"\u0000","trackingNumber":"x","shippedAt":"0001-01-01T00:00:00Z","deliveredAt":"9999-12-31T23:59:59Z","estimatedDelivery":"2026-02-30"}`)
+	f.Add(`{"anonymousId":"null","userId":"","paymentMethod":"credit-card","paymentToken":",,;,,","quantity":9223372036854775807}`)
+	s := begin(f)
+	c := s.registers()
+	f.Fuzz(func(t *testing.T, body string) {
+		s := *s
+		s.TB = t
+		var fields m
+		if json.Unmarshal([]byte(body), &fields) == nil && fields != nil {
+			fields["customerId"] = c.id
+			delete(fields, "orderId")
+			s.post("/v1/orders", fields).blamesNobody()
+		}
+		s.post("/v1/orders", body).blamesNobody()
+		mine := c
+		mine.story = &s
+		path := mine.orders("payment", card("ok"))
+		for _, what := range []string{"payment", "shipment", "delivery", "refunds", "refunds", "cancellation"} {
+			s.post(path+"/"+what, body).blamesNobody()
+		}
+		a := s.get(path).expect(200)
+		if paid, back := a.number("paidMinor"), a.number("refundedMinor"); back > paid || paid != 0 && paid != 5500 {
+			t.Errorf("paid %d, given back %d: %s", paid, back, a.body)
+		}
+		s.post(c.path("/identities"), body).blamesNobody()
+		s.put("/v1/products/p", body).blamesNobody()
+	})
+}
+
 func FuzzBatch(f *testing.F) {
 	for _, kind := range []string{"identify", "track", "page", "screen", "group", "alias"} {
 		f.Add(`{"batch":[{"type":"` + kind + `","userId":"u","anonymousId":"a","previousId":"p","groupId":"g","event":"Order Completed","messageId":"m","traits":{"email":"u@mail.example","name":"A B","a":[1]},"properties":{"order_id":"o","total":1.5,"products":[{"product_id":1,"price":"2"}]},"context":{"ip":"1.1.1.1","page":{"url":"u"}},"timestamp":"2020-01-01T00:00:00Z"}],"sentAt":"2020-01-01T00:00:01Z"}`)

@@ -9,6 +9,7 @@ import (
 
 	"defter/pkg/order"
 	"defter/pkg/payment/local"
+	"defter/pkg/topology"
 )
 
 // basket is an order of 55 lira.
@@ -263,4 +264,20 @@ func TestBadOrders(t *testing.T) {
 	s.post(ada.path("/erasure"), m{}).expect(200)
 	s.get("/v1/orders/"+id).refused(404, "order-not-found")
 	s.post("/v1/orders/"+id+"/cancellation", m{}).refused(404, "order-not-found")
+}
+
+// TestProducts: what the back office says of stock and prices, as events.
+func TestProducts(t *testing.T) {
+	s := begin(t)
+	path := "/v1/products/" + unique("shoe")
+	s.get(path).refused(404, "product-not-found")
+	s.put(path, m{"quantity": 5, "priceMinor": 2000, "currency": "TRY"}).expect(200).has("quantity", 5, "priceMinor", 2000, "currency", "TRY")
+	s.put(path, m{"quantity": 0}).expect(200).has("quantity", 0, "priceMinor", 2000)
+	s.put(path, m{"quantity": 0}).expect(200)
+	s.get(path).expect(200).has("quantity", 0)
+	s.put(path, m{"quantity": -1}).refused(400, "invalid-product")
+	s.put("/v1/products/ada@mail.example", m{"quantity": 1}).refused(400, "invalid-id")
+	if n := len(s.itemsWith(topology.Events, "PRODUCT#"+strings.TrimPrefix(path, "/v1/products/"))); n != 2 {
+		t.Errorf("%d commits, want 2: told again it is nothing", n)
+	}
 }

@@ -40,6 +40,9 @@ func UnlinkIdentity(a *App) lambdaio.Handler { return a.API(a.unlinkIdentity, a.
 func ListIdentities(a *App) lambdaio.Handler { return a.API(a.listIdentities, nil) }
 func JoinIdentities(a *App) lambdaio.Handler { return a.onEvent(a.JoinIdentities) }
 
+func ReportProduct(a *App) lambdaio.Handler { return a.API(a.reportProduct, nil) }
+func GetProduct(a *App) lambdaio.Handler    { return a.API(a.getProduct, nil) }
+
 func PlaceOrder(a *App) lambdaio.Handler   { return a.API(a.placeOrder, a.repeatOrder) }
 func GetOrder(a *App) lambdaio.Handler     { return a.API(a.getOrder, nil) }
 func ListOrders(a *App) lambdaio.Handler   { return a.API(a.listOrders, nil) }

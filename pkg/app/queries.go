@@ -126,11 +126,16 @@ type TimelineList struct {
 
 // listTimeline answers GET /v1/customers/{id}/timeline, newest first, in the language that Accept-Language asks for.
 func (a *App) listTimeline(ctx context.Context, c *Call) (lambdaio.Response, error) {
-	stream, cursor, limit, err := a.page(ctx, c)
+	stream, s, err := a.existingRecord(ctx, c)
 	if err != nil {
 		return lambdaio.Response{}, err
 	}
-	lines, next, err := a.Views.Timeline(ctx, stream, cursor, limit)
+	cursor, limit, err := pageOf(c)
+	if err != nil {
+		return lambdaio.Response{}, err
+	}
+	known := view.Facts{Visitors: linkedIDs(s.Customer.Visitors), Aliases: linkedIDs(s.Customer.Aliases)}
+	lines, next, err := a.Views.Timeline(ctx, stream, known, cursor, limit)
 	if err != nil {
 		return lambdaio.Response{}, err
 	}
@@ -226,13 +231,19 @@ func pageCursor(next string) string {
 
 // existingStream is the stream of the customer in the path, who must exist.
 func (a *App) existingStream(ctx context.Context, c *Call) (string, error) {
+	stream, _, err := a.existingRecord(ctx, c)
+	return stream, err
+}
+
+// existingRecord is that stream and its record.
+func (a *App) existingRecord(ctx context.Context, c *Call) (string, record.State, error) {
 	stream, err := a.customerStream(ctx, c)
 	if err != nil {
-		return "", err
+		return "", record.State{}, err
 	}
 	head, err := a.Log.Load(ctx, stream, record.Fold)
 	if err != nil {
-		return "", err
+		return "", record.State{}, err
 	}
-	return stream, existing(record.Fold.Of(head))
+	return stream, record.Fold.Of(head), existing(record.Fold.Of(head))
 }

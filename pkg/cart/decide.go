@@ -115,7 +115,10 @@ func Evolve(s State, event any, at, recorded time.Time) State {
 		return s.ordered(at)
 	}
 	id, change := s.changed(event, at)
-	old := slices.ContainsFunc(slices.Collect(maps.Values(s.Carts)), func(c Cart) bool { return at.Sub(c.Active) > forgotten })
+	old := false
+	for _, c := range s.Carts {
+		old = old || at.Sub(c.Active) > forgotten
+	}
 	if change == nil && !old {
 		return s
 	}

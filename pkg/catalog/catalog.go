@@ -12,6 +12,7 @@ import (
 	"defter/pkg/journey"
 	"defter/pkg/order"
 	"defter/pkg/preference"
+	"defter/pkg/product"
 	"defter/pkg/retention"
 	"defter/pkg/segment"
 	"defter/pkg/source"
@@ -21,6 +22,6 @@ import (
 func New() *eventstore.Catalog {
 	return eventstore.NewCatalog(
 		customer.Events, consent.Events, preference.Events, activity.Events, cart.Events, order.Events, channel.Events, identity.Events, journey.Events, segment.Events, source.Events,
-		retention.Events,
+		retention.Events, product.Events,
 	)
 }

@@ -59,6 +59,8 @@ var texts = map[string]text{
 	"RefundFailed":                  {"Refund failed", "İade başarısız oldu"},
 	"BehaviourSummarised":           {"Earlier activity, summed up", "Önceki etkinlikler, özetlendi"},
 	"BehaviourArchived":             {"Old activity archived", "Eski etkinlikler arşivlendi"},
+	"InventoryChanged":              {"Stock changed", "Stok değişti"},
+	"PriceChanged":                  {"Price changed", "Fiyat değişti"},
 	"GroupJoined":                   {"Joined a group", "Bir gruba katıldı"},
 
 	// consent and preferences

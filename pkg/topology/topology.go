@@ -227,6 +227,8 @@ var Functions = []Function{
 	api("ship-order", "Record that an order is on its way.", "POST", "/v1/orders/{id}/shipment", command),
 	api("deliver-order", "Record that an order has arrived.", "POST", "/v1/orders/{id}/delivery", command),
 	api("refund-order", "Give money back, in full or in part.", "POST", "/v1/orders/{id}/refunds", command),
+	api("report-product", "Say how many pieces of a product there are, and what it costs.", "PUT", "/v1/products/{id}", command),
+	api("get-product", "Show what was said of a product.", "GET", "/v1/products/{id}", query),
 	api("create-source", "Create a source of events, with its write key.", "POST", "/v1/sources", command),
 	api("list-sources", "List the sources of events, with their write keys.", "GET", "/v1/sources", query),
 	api("change-source", "Change a source's settings.", "PATCH", "/v1/sources/{id}", command),

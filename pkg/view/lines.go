@@ -92,14 +92,10 @@ func linesOf(row Row) ([]Line, error) {
 const maxTimelines = 20
 
 // Timeline returns the lines of up to limit commits, the newest first: the stream's, and those of what it owns. The cursor says how
-// far each of them was read.
-func (v *Views) Timeline(ctx context.Context, stream, cursor string, limit int) (lines []Line, next string, err error) {
+// far each of them was read. known is the customer's visitors and aliases.
+func (v *Views) Timeline(ctx context.Context, stream string, known Facts, cursor string, limit int) (lines []Line, next string, err error) {
 	streams := []string{stream}
-	profile, _, err := Profiles.Load(ctx, v, stream)
-	if err != nil {
-		return nil, "", err
-	}
-	others, err := v.owned(ctx, stream, profile)
+	others, err := v.owned(ctx, stream, Profile{Facts: known})
 	if err != nil {
 		return nil, "", err
 	}

@@ -39,6 +39,10 @@ type orderPath struct {
 	ID string `path:"id" description:"the order's id"`
 }
 
+type productPath struct {
+	ID string `path:"id" description:"the product's id"`
+}
+
 type quarantinePath struct {
 	ID string `path:"id" description:"the message's id in the list"`
 }
@@ -107,6 +111,8 @@ var operations = map[string]operation{
 		Purpose string `query:"purpose" required:"true" enum:"marketing,analytics,essential"`
 		Channel string `query:"channel" required:"true" enum:"email,sms,push"`
 	}{}, paged{}}, app.ConsentedList{}},
+	"PUT /v1/products/{id}":              {200, []any{productPath{}, app.ProductRequest{}}, app.ProductShown{}},
+	"GET /v1/products/{id}":              {200, []any{productPath{}}, app.ProductShown{}},
 	"GET /v1/customers/{id}/identities":  {200, []any{customerPath{}}, app.IdentityList{}},
 	"POST /v1/customers/{id}/identities": {201, []any{customerPath{}, idempotent{}, app.IdentityRequest{}}, app.IdentityList{}},
 	"DELETE /v1/customers/{id}/identities/{kind}/{identity}": {200, []any{struct {
