@@ -106,7 +106,13 @@ func (v *Views) Timeline(ctx context.Context, stream string, known Facts, cursor
 	}
 	at := make([]string, len(streams)) // the sort key before which each goes on, "" for its newest row
 	if cursor != "" {
-		if at = strings.Split(cursor, ","); len(at) != len(streams) {
+		at = strings.Split(cursor, ",")
+		for _, part := range at {
+			if part != "" && part != "-" && (len(part) != len("000000000001") || strings.Trim(part, "0123456789") != "") {
+				return nil, "", errCursor()
+			}
+		}
+		if len(at) != len(streams) {
 			return nil, "", fault.New(fault.Invalid, "invalid-cursor", "who this customer is has changed meanwhile: begin again")
 		}
 	}
