@@ -75,7 +75,9 @@ func TestB40_ACartIsAbandonedOncePerEpisode(t *testing.T) {
 	}
 	s.advance("59m")
 	left(2)
-	// The hints by which it is found go with the customer, and by themselves.
+	// The hints by which it is found are gone once they were followed, and go with the customer.
+	ada.puts(unique("cart"))
+	s.settled()
 	if due := s.rows("DUE#cart#"); len(due) == 0 {
 		t.Error("there are no hints")
 	}

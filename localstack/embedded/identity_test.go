@@ -1,6 +1,7 @@
 package embedded
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
@@ -8,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"defter/pkg/record"
 )
 
 // TestHistoryJoinsTheProfile: what a visitor did before they were known is theirs, until it turns out that it was not.
@@ -328,5 +331,43 @@ func TestTimelinesAreJoined(t *testing.T) {
 		if !slices.Equal(got, want) {
 			t.Errorf("in pages of %d: %v, want %v", limit, got, want)
 		}
+	}
+}
+
+// TestAPublicKeyTakesNobodyOver: a page says who a visitor is, and not that another customer is somebody's.
+func TestAPublicKeyTakesNobodyOver(t *testing.T) {
+	s := begin(t)
+	made := s.post("/v1/sources", m{"name": "shop", "kind": "browser"}).expect(201)
+	page := s.with("Authorization", basic(made.text("writeKeys.0.writeKey"), ""))
+	victim, visitor, attacker := s.registers(), unique("a"), unique("attacker")
+	for _, previous := range []string{victim.id, visitor} {
+		page.post("/v1/alias", m{"userId": attacker, "previousId": previous, "timestamp": "1999-01-01T00:00:00Z"}).expect(200)
+	}
+	s.settled()
+	victim.shown().expect(200).has("mergedInto", nil)
+	s.get("/v1/customers/"+attacker).expect(200).has("aliases", nil)
+	s.post("/v1/customers/"+attacker+"/erasure", m{}).expect(200)
+	victim.shown().expect(200).has("email", victim.email)
+}
+
+// TestALateLinkDoesNotUndoAnUnlink: events of the bus come again, and in any order.
+func TestALateLinkDoesNotUndoAnUnlink(t *testing.T) {
+	s := begin(t)
+	user, visitor := unique("someone"), unique("a")
+	s.sdk().post("/v1/identify", m{"userId": user, "anonymousId": visitor}).expect(200)
+	s.settled()
+	s.delete("/v1/customers/" + user + "/identities/anonymous/" + visitor).expect(200)
+	s.settled()
+	for e, err := range s.system.App.Log.Events(context.Background(), "CUSTOMER#"+user, 1, 0) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.system.App.JoinIdentities(context.Background(), e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	head, err := s.system.App.Log.Load(context.Background(), "VISITOR#"+visitor, record.Fold)
+	if err != nil || record.Fold.Of(head).Identity.Owner() != "" {
+		t.Errorf("owned by %q, %v", record.Fold.Of(head).Identity.Owner(), err)
 	}
 }

@@ -234,6 +234,72 @@ func TestOrdersAndReportsMeet(t *testing.T) {
 	s.post("/v1/orders/"+reported+"/shipment", m{}).expect(200).has("status", "in-transit")
 }
 
+// TestAPaymentElsewhereCounts: an order placed here and paid in the shop's own checkout, which reports it.
+func TestAPaymentElsewhereCounts(t *testing.T) {
+	s := begin(t)
+	ada := s.registers()
+	path := ada.orders()
+	report := m{"userId": ada.id, "anonymousId": unique("a"), "event": "Order Completed", "properties": m{"order_id": strings.TrimPrefix(path, "/v1/orders/"), "total": 55, "currency": "TRY"}}
+	for range 3 {
+		report["messageId"] = unique("m")
+		s.sdk().post("/v1/track", report).expect(200)
+	}
+	s.settled()
+	s.get(path).expect(200).has("status", "confirmed", "paidMinor", 5500, "canBeRefunded", false)
+	s.post(path+"/payment", card("ok")).refused(422, "order-not-payable")
+	s.post(path+"/refunds", m{"reason": "other"}).refused(422, "paid-elsewhere")
+	ada.shown().has("orders", 1, "lifetimeValue.0.amountMinor", 5500, "visitors.0", report["anonymousId"])
+}
+
+// TestReportsOfOthersBlockNothing: what somebody else is said to have done to an order does not stand in its way.
+func TestReportsOfOthersBlockNothing(t *testing.T) {
+	s := begin(t)
+	ada, bob := s.registers(), s.registers()
+	path := ada.orders("payment", card("ok"))
+	id := strings.TrimPrefix(path, "/v1/orders/")
+	s.becomes(path, "confirmed")
+	s.sdk().post("/v1/track", m{"userId": bob.id, "event": "Order Cancelled", "properties": m{"order_id": id}}).expect(200)
+	s.post(path+"/cancellation", m{}).expect(200).has("status", "cancelled")
+	eventually(t, "given back", func() bool { return s.get(path).text("paymentStatus") == "refunded" })
+	for _, e := range s.get(ada.path("/events?types=PaymentInitiated")).expect(200).list("events") {
+		if at(e["data"], "paymentToken") != nil {
+			t.Errorf("the token is shown: %v", e)
+		}
+	}
+}
+
+// TestNobodyIsErasedWhileMoneyMoves, since what is then due to them could not be given back.
+func TestNobodyIsErasedWhileMoneyMoves(t *testing.T) {
+	s := begin(t)
+	ada := s.registers()
+	path := ada.orders("payment", card("ok;TIMEOUT,ok"))
+	s.becomes(path, "confirmed")
+	s.post(path+"/cancellation", m{}).expect(200)
+	s.settled()
+	s.post(ada.path("/erasure"), m{}).refused(422, "payment-under-way")
+	s.advance("301s")
+	eventually(t, "given back", func() bool { return s.get(path).text("paymentStatus") == "refunded" })
+	s.post(ada.path("/erasure"), m{}).expect(200)
+	if moved := s.money(); moved != 0 {
+		t.Errorf("%d are still with the provider", moved)
+	}
+}
+
+// TestPayingLater: the same order sent again with a payment is paid.
+func TestPayingLater(t *testing.T) {
+	s := begin(t)
+	ada := s.registers()
+	body := ada.basket()
+	path := "/v1/orders/" + s.post("/v1/orders", body).expect(201).text("orderId")
+	body["payment"] = card("ok")
+	s.post("/v1/orders", body).expect(201)
+	s.becomes(path, "confirmed")
+	s.post("/v1/orders", body).expect(201).has("status", "confirmed")
+	if moved := s.money(); moved != 5500 {
+		t.Errorf("%d moved, want 5500", moved)
+	}
+}
+
 // TestBadOrders are refused, with the reason, and change nothing.
 func TestBadOrders(t *testing.T) {
 	s := begin(t)

@@ -16,46 +16,69 @@ import (
 )
 
 const (
-	cartPage   = 100
-	cartAgain  = 2 * time.Hour      // looked back at each run: for views that were behind
-	cartSweep  = 7 * 24 * time.Hour // looked back at the first run of a day
-	cartAtMost = 30 * 24 * time.Hour
+	cartPage  = 100
+	cartAgain = 2 * time.Hour      // looked back at each run: for views that were behind
+	cartSweep = 7 * 24 * time.Hour // looked back at the first run of a day, after everything else
 )
 
-// DetectAbandonment finds the carts and checkouts with which nothing has happened for a while, by the lookup of when
-// something happened last, and says so once an episode.
+// cartsSeen is how far carts were looked at.
+type cartsSeen struct {
+	To    time.Time // all hints until then
+	Swept string    // the day of the last look at a whole week
+}
+
+// DetectAbandonment finds the carts and checkouts with which nothing has happened for a while, by the hints of when something
+// happened with them, and says so once an episode. A hint that was followed is gone, so that looking back costs little; how far
+// it came is kept by the hour, so that a run which is cut off is gone on with.
 func (a *App) DetectAbandonment(ctx context.Context) error {
 	const pk, sk = "CHECKPOINT", "detect-abandonment"
 	now := a.Now().UTC()
-	to := now.Add(-a.cartIdle()).Truncate(view.CartBucket)
-	from := to.Add(-cartSweep)
+	to := now.Add(-a.cartIdle() - view.CartBucket)
 	row, ok, err := a.Views.Table.Get(ctx, pk, sk)
 	if err != nil {
 		return err
 	}
+	seen := cartsSeen{To: to.Add(-cartSweep)}
 	if ok {
-		var done struct{ To time.Time }
-		if err := json.Unmarshal(row.Data, &done); err != nil {
+		if err := json.Unmarshal(row.Data, &seen); err != nil {
 			return fmt.Errorf("decode checkpoint: %w", err)
 		}
-		back := cartAgain
-		if done.To.YearDay() != to.YearDay() {
-			back = cartSweep
+	}
+	save := func() error {
+		data, err := json.Marshal(seen)
+		if err != nil {
+			return err
 		}
-		if from = done.To.Add(-back); from.Before(now.Add(-cartAtMost)) {
-			from = now.Add(-cartAtMost)
-		}
+		return a.Views.Table.Put(ctx, view.Row{PK: pk, SK: sk, Data: data})
+	}
+	from := seen.To.Add(-cartAgain)
+	if oldest := to.Add(-cartSweep); from.Before(oldest) { // hints are kept no longer
+		from = oldest
 	}
 	for hour := from.Truncate(view.CartHour); !hour.After(to); hour = hour.Add(view.CartHour) {
 		if err := a.abandonTouched(ctx, hour, to, now); err != nil {
 			return err
 		}
+		if end := hour.Add(view.CartHour); end.After(seen.To) {
+			if seen.To = end; end.After(to) {
+				seen.To = to
+			}
+			if err := save(); err != nil {
+				return err
+			}
+		}
 	}
-	data, err := json.Marshal(map[string]time.Time{"To": to})
-	if err != nil {
-		return err
+	today := now.Format(time.DateOnly)
+	if seen.Swept == today {
+		return nil
 	}
-	return a.Views.Table.Put(ctx, view.Row{PK: pk, SK: sk, Data: data})
+	for hour := to.Add(-cartSweep).Truncate(view.CartHour); hour.Before(from); hour = hour.Add(view.CartHour) {
+		if err := a.abandonTouched(ctx, hour, to, now); err != nil {
+			return err
+		}
+	}
+	seen.Swept = today
+	return save()
 }
 
 func (a *App) cartIdle() time.Duration {
@@ -67,17 +90,20 @@ func (a *App) cartIdle() time.Duration {
 
 func (a *App) abandonTouched(ctx context.Context, hour, to, now time.Time) error {
 	for cursor := ""; ; {
-		streams, next, err := a.Views.TouchedCarts(ctx, hour, to, cursor, cartPage)
+		hints, next, err := a.Views.TouchedCarts(ctx, hour, to, cursor, cartPage)
 		if err != nil {
 			return err
 		}
-		for _, stream := range streams {
-			err := a.abandon(ctx, stream, now)
+		for _, hint := range hints {
+			err := a.abandon(ctx, view.StreamOf(hint), now)
 			if err != nil && fault.Retryable(err) {
 				return err // the hour is looked at again
 			}
 			if err != nil {
 				slog.ErrorContext(ctx, "cart not looked at", metric.Count(metric.EventsParked, 1), "error", err)
+			}
+			if err := a.Views.Table.Delete(ctx, [2]string{hint.PK, hint.SK}); err != nil {
+				return err
 			}
 		}
 		if next == "" {

@@ -12,6 +12,7 @@ import (
 
 	"defter/pkg/customer"
 	"defter/pkg/eventstore"
+	"defter/pkg/fault"
 	"defter/pkg/lambdaio"
 	"defter/pkg/record"
 	"defter/pkg/view"
@@ -63,6 +64,9 @@ func (a *App) eraseCustomer(ctx context.Context, c *Call) (lambdaio.Response, er
 	state, _, err := a.command(ctx, c, stream, 200, func(s record.State, at time.Time) ([]any, []eventstore.Claim, error) {
 		if s.Customer.Status == customer.StatusErased {
 			return nil, nil, nil // all but the certificate was done
+		}
+		if s.Customer.Exists() && s.Order.MoneyMoves() {
+			return nil, nil, fault.New(fault.Rejected, "payment-under-way", "a payment or a refund of this customer is under way: ask again in an hour, so that no money is lost")
 		}
 		events, err := customer.Decide(s.Customer, customer.RequestDeletion{Reason: in.Reason, DeletionType: "anonymize"})
 		return events, nil, err

@@ -42,24 +42,30 @@ func (a *App) JoinIdentities(ctx context.Context, e eventstore.Event) error {
 	if !ok {
 		return nil
 	}
-	since := func(said *time.Time) identity.Claimed {
-		if said == nil {
-			said = &e.OccurredAt
-		}
-		return identity.Claimed{CustomerID: id, Since: *said}
+	head, err := a.Log.Load(ctx, e.Stream, record.Fold) // as it stands: events come late, and again
+	if err != nil {
+		return err
 	}
+	s := record.Fold.Of(head).Customer
 	var facts view.Facts
-	var command any
+	var links []customer.Link
+	var other string
 	switch d := e.Data.(type) {
 	case customer.VisitorLinked:
-		facts.Visitors, command = []string{d.VisitorID}, since(d.LinkedAt)
+		facts.Visitors, links, other = []string{d.VisitorID}, s.Visitors, d.VisitorID
 	case customer.VisitorUnlinked:
-		facts.Visitors, command = []string{d.VisitorID}, identity.Released{CustomerID: id}
+		facts.Visitors, links, other = []string{d.VisitorID}, s.Visitors, d.VisitorID
 	case customer.Aliased:
-		facts.Aliases, command = []string{d.PreviousID}, since(d.LinkedAt)
+		facts.Aliases, links, other = []string{d.PreviousID}, s.Aliases, d.PreviousID
 	case customer.Unaliased:
-		facts.Aliases, command = []string{d.PreviousID}, identity.Released{CustomerID: id}
+		facts.Aliases, links, other = []string{d.PreviousID}, s.Aliases, d.PreviousID
 	default:
+		return nil
+	}
+	var command any = identity.Released{CustomerID: id}
+	if at := slices.IndexFunc(links, func(l customer.Link) bool { return l.ID == other }); at >= 0 {
+		command = identity.Claimed{CustomerID: id, Since: time.UnixMilli(links[at].At).UTC()}
+	} else if s.Status == customer.StatusErased || s.Status == customer.StatusErasing {
 		return nil
 	}
 	for _, stream := range view.Linked(facts) {

@@ -270,7 +270,8 @@ func (a *App) decideIntake(ctx context.Context, stream string, source ingest.Sou
 		data = begun(s, data, source, m.OccurredAt)
 		claims := a.orderClaims(h, len(d.Events), data)
 		if slices.ContainsFunc(claims, func(c eventstore.Claim) bool { return known[c.Key] || slices.ContainsFunc(d.Claims, holds(c.Key)) }) {
-			continue // it is stored already, by another message
+			// It is stored already, by another message or by a command: what else the message says still counts.
+			data, claims = slices.DeleteFunc(data, func(event any) bool { return order.EventOrder(event) != "" && !pays(s.Order, event) }), nil
 		}
 		d.Claims = append(d.Claims, claims...)
 		data = append(data, consequences(s, data, m.OccurredAt)...)
@@ -298,6 +299,13 @@ func mayAnalyse(s consent.State, m ingest.Message, source ingest.Source, at time
 		return granted
 	}
 	return agrees || !source.NeedConsent
+}
+
+// pays says whether an event is the payment, made elsewhere, of an order that was placed here and waits for one.
+func pays(s order.State, event any) bool {
+	e, ok := event.(order.PaymentSucceeded)
+	o, known := s.Order(e.OrderID)
+	return ok && known && o.Currency == e.Currency && (o.Status == order.PendingPayment || o.Status == order.PaymentIsLost) && !o.Payment.UnderWay()
 }
 
 // begun is the events, and before one that puts the first product into a cart that the cart is begun.
@@ -414,7 +422,11 @@ func (a *App) meaning(ctx context.Context, isCustomer bool, source ingest.Source
 		events = append(events, more...)
 		switch m.Type {
 		case "alias":
-			more, err = customer.Decide(s, customer.Alias{PreviousID: m.previous, At: m.OccurredAt})
+			if source.Trusted {
+				more, err = customer.Decide(s, customer.Alias{PreviousID: m.previous, At: m.OccurredAt})
+			} else { // who knows a public key can say who a visitor is, and not that another customer is theirs
+				more, err = customer.Decide(s, customer.LinkVisitor{VisitorID: m.previous, At: m.OccurredAt})
+			}
 		case "group":
 			more, err = customer.Decide(s, customer.JoinGroup{GroupID: m.GroupID, Traits: traits(m)})
 		default:

@@ -183,11 +183,15 @@ func (a *App) placeOrder(ctx context.Context, c *Call) (lambdaio.Response, error
 			return nil, nil, fault.New(fault.NotFound, "customer-not-found", "there is no such customer")
 		}
 		events, err := order.Decide(s.Order, place)
-		if err != nil || len(events) == 0 {
+		if err != nil {
 			return nil, nil, err
 		}
-		if pay != nil {
-			more, err := order.Decide(order.Evolve(s.Order, events[0], h.Now, 0), *pay)
+		next := s.Order
+		for _, e := range events {
+			next = order.Evolve(next, e, h.Now, 0)
+		}
+		if o, _ := next.Order(id); pay != nil && o.Status == order.PendingPayment && o.Payment == nil {
+			more, err := order.Decide(next, *pay)
 			if err != nil {
 				return nil, nil, err
 			}
@@ -239,6 +243,11 @@ func (a *App) orderClaims(h *eventstore.Head, after int, events []any) []eventst
 	return claims
 }
 
+// but are the claims without some.
+func but(claims []eventstore.Claim, skip map[string]bool) []eventstore.Claim {
+	return slices.DeleteFunc(claims, func(c eventstore.Claim) bool { return skip[c.Key] })
+}
+
 // whose finds the customer of the order in the path, and the version it begins at.
 func (a *App) whose(ctx context.Context, c *Call) (id, stream string, version int64, err error) {
 	id = c.Params["id"]
@@ -274,6 +283,7 @@ func (a *App) orderCommand(ctx context.Context, c *Call, status int, command fun
 			}
 		}
 	}
+	skip := map[string]bool{} // claims that others have
 	for try := 1; ; try++ {
 		head, err := a.commit(ctx, c, stream, id, status, record.Fold, func(h *eventstore.Head) ([]any, []eventstore.Claim, error) {
 			s := record.Fold.Of(h)
@@ -285,10 +295,11 @@ func (a *App) orderCommand(ctx context.Context, c *Call, status int, command fun
 				return nil, nil, err
 			}
 			events, err := order.Decide(s.Order, ask)
-			return events, a.orderClaims(h, 0, events), err
+			return events, but(a.orderClaims(h, 0, events), skip), err
 		})
 		if taken, ok := errors.AsType[*eventstore.TakenError](err); ok && taken.Key != c.key && try < orderTries {
-			continue // it was reported meanwhile: the order as it is now knows
+			skip[taken.Key] = true
+			continue // it was reported: here the order as it is now knows, and elsewhere it must not stand in the way
 		}
 		if err != nil {
 			return lambdaio.Response{}, err
@@ -406,7 +417,12 @@ func (a *App) listOrders(ctx context.Context, c *Call) (lambdaio.Response, error
 		return lambdaio.Response{}, err
 	}
 	list := OrderList{Orders: []OrderSummary{}}
-	for id, o := range record.Fold.Of(head).Order.Orders {
+	orders := record.Fold.Of(head).Order
+	for id := range orders.Orders {
+		o, placed := orders.Order(id)
+		if !placed {
+			continue
+		}
 		list.Orders = append(list.Orders, a.summary(stream, id, o))
 	}
 	slices.SortFunc(list.Orders, func(x, y OrderSummary) int {
@@ -448,7 +464,7 @@ func (a *App) orderAnswer(ctx context.Context, stream, id string, s record.State
 	}
 	var events []eventstore.Event
 	var err error
-	o, known := s.Order.Orders[id]
+	o, known := s.Order.Order(id)
 	if known {
 		events, err = a.orderEvents(ctx, stream, o.Versions)
 	} else {
@@ -461,6 +477,9 @@ func (a *App) orderAnswer(ctx context.Context, stream, id string, s record.State
 	shown := OrderShown{
 		OrderSummary: a.summary(stream, id, o), ConfirmationNumber: o.Confirmation, Items: []order.Line{}, Refunds: []RefundShown{},
 		DeliveredAt: o.DeliveredAt, SecondsInStatus: map[order.Status]int64{}, Timeline: []EventShown{},
+	}
+	if !known { // it left the state: nothing can be decided on it
+		shown.CanBeCancelled, shown.CanBeRefunded = false, false
 	}
 	if o.DeliveredAt != nil {
 		until := o.DeliveredAt.Add(a.Settings.ReturnWindow)
@@ -480,9 +499,6 @@ func (a *App) orderAnswer(ctx context.Context, stream, id string, s record.State
 		case order.Placed:
 			shown.CartID, shown.Items, shown.ShippingAddress, shown.BillingAddress = d.CartID, append(shown.Items, d.Items...), d.ShippingAddress, d.BillingAddress
 			shown.SubtotalMinor, shown.DiscountMinor, shown.TaxMinor, shown.ShippingMinor = d.SubtotalMinor, d.DiscountMinor, d.TaxMinor, d.ShippingMinor
-		case order.PaymentInitiated:
-			d.PaymentToken = "" // nobody needs to see it again
-			e.Data = d
 		}
 		shown.Timeline = append(shown.Timeline, eventShown(e))
 	}

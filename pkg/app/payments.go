@@ -22,6 +22,7 @@ type PaymentRun struct {
 	PaymentID   string `json:"paymentId,omitempty"` // of a charge
 	RefundID    string `json:"refundId,omitempty"`  // of a refund
 	Attempt     int    `json:"attempt"`             // of a refund, from 1; a payment's is in its order
+	Unknown     bool   `json:"unknown,omitempty"`   // of a refund: the provider may have made it
 	Refusals    int    `json:"refusals,omitempty"`  // of a refund: how often the provider has definitely not made it
 	EventID     string `json:"eventId"`             // what asked for it
 	Correlation string `json:"correlationId"`
@@ -58,7 +59,7 @@ func (a *App) RunPaymentStep(ctx context.Context, run PaymentRun) (PaymentRun, e
 		return run, err
 	}
 	s := record.Fold.Of(head)
-	o, known := s.Order.Orders[run.OrderID]
+	o, known := s.Order.Order(run.OrderID)
 	if !known || erased(s) {
 		run.Done = true
 		return run, nil
@@ -123,7 +124,7 @@ func (a *App) giveBack(ctx context.Context, run PaymentRun, o order.Order) (Paym
 		code, message, retryable, unknown := because(ctx, err)
 		next := run
 		next.Attempt++
-		if !unknown { // else it is asked for with the same key, which gives the same answer
+		if next.Unknown = unknown || run.Unknown && retryable; !next.Unknown { // else the same key gives the same answer
 			next.Refusals++
 		}
 		if retryable && next.Refusals <= order.MaxRetries && run.Attempt < order.MaxAttempts {
@@ -148,6 +149,7 @@ func because(ctx context.Context, err error) (code, message string, retryable, u
 // recordPayment appends what became of a charge or a refund, and returns the order after. What the provider's webhook has
 // reported meanwhile is not recorded again.
 func (a *App) recordPayment(ctx context.Context, run PaymentRun, command order.Command) (order.Order, error) {
+	skip := map[string]bool{} // claims that others have
 	for try := 1; ; try++ {
 		head, _, err := a.Log.Handle(ctx, eventstore.Command{
 			Stream: run.Stream, Folds: []eventstore.AnyFold{record.Fold}, Attempts: 10,
@@ -159,10 +161,11 @@ func (a *App) recordPayment(ctx context.Context, run PaymentRun, command order.C
 				}
 				events, err := order.Decide(s.Order, command)
 				events = append(events, consequences(s, events, h.Now)...)
-				return eventstore.Decision{Events: eventstore.Happened(events...), Claims: a.orderClaims(h, 0, events)}, err
+				return eventstore.Decision{Events: eventstore.Happened(events...), Claims: but(a.orderClaims(h, 0, events), skip)}, err
 			},
 		})
-		if _, taken := errors.AsType[*eventstore.TakenError](err); taken && try < orderTries {
+		if taken, ok := errors.AsType[*eventstore.TakenError](err); ok && try < orderTries {
+			skip[taken.Key] = true
 			continue
 		}
 		if err != nil {

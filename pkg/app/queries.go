@@ -10,6 +10,7 @@ import (
 	"defter/pkg/eventstore"
 	"defter/pkg/fault"
 	"defter/pkg/lambdaio"
+	"defter/pkg/order"
 	"defter/pkg/record"
 	"defter/pkg/timeline"
 	"defter/pkg/view"
@@ -83,6 +84,10 @@ func (a *App) listEvents(ctx context.Context, c *Call) (lambdaio.Response, error
 }
 
 func eventShown(e eventstore.Event) EventShown {
+	if d, ok := e.Data.(order.PaymentInitiated); ok {
+		d.PaymentToken = "" // nobody needs to see it again
+		e.Data = d
+	}
 	return EventShown{e.ID, e.Type, e.Version, e.Span, e.Schema, e.OccurredAt, e.RecordedAt, e.CorrelationID, e.CausationID, e.Actor, e.Source, e.Data}
 }
 

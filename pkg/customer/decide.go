@@ -1,6 +1,7 @@
 package customer
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -20,6 +21,7 @@ const (
 	MaxAttributeBytes = 64 << 10 // of all attributes as JSON, so that a profile fits one item
 	MaxVisitors       = 50       // linked anonymous visitors remembered, the newest
 	MaxGroups         = 50
+	maxStamps         = 2 * MaxAttributes // of attributes that were removed, the latest
 )
 
 // Status is where a customer stands.
@@ -102,9 +104,27 @@ func Evolve(s State, event any, at time.Time) State {
 		for _, name := range said {
 			stamps[name] = max(stamps[name], at.UnixMilli())
 		}
-		next.Stamps = stamps
+		next.Stamps = bounded(stamps, next.Attributes)
 	}
 	return next
+}
+
+// bounded are stamps without the oldest ones of attributes that are not known, if there are too many.
+func bounded(stamps map[string]int64, known map[string]any) map[string]int64 {
+	if len(stamps) <= maxStamps {
+		return stamps
+	}
+	names := slices.SortedFunc(maps.Keys(stamps), func(a, b string) int { return cmp.Or(cmp.Compare(stamps[a], stamps[b]), cmp.Compare(a, b)) })
+	for _, name := range names {
+		attribute, ok := strings.CutPrefix(name, attributeTrait)
+		if _, is := known[attribute]; ok && !is {
+			delete(stamps, name)
+		}
+		if len(stamps) <= maxStamps {
+			break
+		}
+	}
+	return stamps
 }
 
 // traitsOf are the traits that an event says something of.
@@ -582,7 +602,7 @@ func overdue(s State, email string, p UpdateProfile, at time.Time, timed bool) (
 		switch {
 		case stamped && stamp > ms, timed && stamped && stamp == ms && !same && fmt.Sprint(given) < fmt.Sprint(known):
 			return false
-		case timed && same && (!stamped || stamp < ms):
+		case timed && same && (!stamped || stamp < ms) && len(confirmed) < MaxAttributes:
 			confirmed = append(confirmed, name)
 		}
 		return true

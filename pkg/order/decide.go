@@ -23,8 +23,9 @@ const (
 
 // Limits.
 const (
-	MaxOrders   = 100               // of a customer in the state; those that ended longest ago leave first
-	MaxOpen     = 1000              // of a customer not yet ended
+	MaxOrders   = 100 // of a customer in the state; those that ended longest ago leave first
+	MaxOpen     = 500 // of a customer not yet ended
+	keptFor     = 90 * 24 * time.Hour
 	MaxRefunds  = 50                // of an order
 	maxVersions = 100               // of an order's events remembered
 	maxItems    = 500               // of an order
@@ -100,6 +101,7 @@ type Order struct {
 	Since         time.Time        `json:"since"`           // when it came to its status
 	Spent         map[Status]int64 `json:"spent,omitempty"` // milliseconds in statuses it has left
 	DeliveredAt   *time.Time       `json:"deliveredAt,omitempty"`
+	Early         bool             `json:"early,omitempty"`    // not placed yet: what was told of it came before
 	Versions      []int64          `json:"versions,omitempty"` // of its events
 }
 
@@ -114,17 +116,38 @@ var Decider = eventstore.Decider[State, Command, any]{
 	Decide: Decide,
 }
 
-// ended says whether nothing more is to come of an order: it is cancelled, has failed, or arrived; or it was reported,
-// and the shop that reported it keeps the book.
-func (o Order) ended() bool {
+// ended says whether nothing more is to come of an order: it is cancelled, and longer ago than anything is given back it has
+// failed or arrived; or it was reported, and the shop that reported it keeps the book.
+func (o Order) ended(at time.Time) bool {
 	if o.Payment.UnderWay() || slices.ContainsFunc(o.Refunds, func(r Refunded) bool { return r.Status == Initiated }) {
 		return false
 	}
 	switch o.Status {
-	case IsCancelled, Completed, PaymentIsLost:
+	case IsCancelled:
 		return true
+	case Completed, PaymentIsLost:
+		return at.Sub(o.Since) > keptFor
 	}
-	return o.Payment == nil && o.PaidMinor > 0
+	return o.Payment == nil && o.PaidMinor > 0 || !o.isPlaced()
+}
+
+// isPlaced is false for an order of which something was told before it was told itself.
+func (o Order) isPlaced() bool { return !o.Early }
+
+// MoneyMoves says whether a charge or a refund is under way for any order.
+func (s State) MoneyMoves() bool {
+	for _, o := range s.Orders {
+		if o.Payment.UnderWay() || slices.ContainsFunc(o.Refunds, func(r Refunded) bool { return r.Status == Initiated }) {
+			return true
+		}
+	}
+	return false
+}
+
+// Order returns an order that was placed and is in the state.
+func (s State) Order(id string) (Order, bool) {
+	o, known := s.Orders[id]
+	return o, known && o.isPlaced()
 }
 
 // ChargeKey is the idempotency key of the charge that is to be asked for: another one for every payment and every attempt,
@@ -153,7 +176,7 @@ func (o Order) CanBeCancelled() bool { return o.Status == PendingPayment || o.St
 
 // CanBeRefunded says whether a Refund would be taken at a time, with a return window after delivery.
 func (o Order) CanBeRefunded(at time.Time, window time.Duration) bool {
-	return o.Refundable() > 0 && len(o.Refunds) < MaxRefunds && (o.DeliveredAt == nil || !at.After(o.DeliveredAt.Add(window)))
+	return o.paidHere() && o.Refundable() > 0 && len(o.Refunds) < MaxRefunds && (o.DeliveredAt == nil || !at.After(o.DeliveredAt.Add(window)))
 }
 
 // TimeIn is how long the order has been in each status: the sum of all its stays, the current one up to at.
@@ -229,10 +252,23 @@ func Evolve(s State, event any, at time.Time, version int64) State {
 	o, known := s.Orders[id]
 	placed, isPlaced := event.(Placed)
 	switch {
-	case isPlaced && known, !isPlaced && !known: // reported again, or of an order that left the state
+	case isPlaced && known && o.isPlaced(): // reported again
 		return s
 	case isPlaced:
-		o = Order{Status: PendingPayment, Currency: placed.Currency, TotalMinor: placed.TotalMinor, PlacedAt: at, Since: at}
+		if !known {
+			o = Order{Status: PendingPayment, Since: at}
+		}
+		o.Currency, o.TotalMinor, o.PlacedAt, o.Early = placed.Currency, placed.TotalMinor, at, false
+		if o.Status == PendingPayment && o.PaidMinor > 0 && o.PaidMinor >= o.TotalMinor {
+			o.to(IsConfirmed, at)
+		}
+	case !known: // told before the order itself, or of one that left the state
+		switch event.(type) {
+		case PaymentSucceeded, Cancelled, RefundCompleted:
+			o = evolve(Order{Status: PendingPayment, Since: at, Early: true}, event, at)
+		default:
+			return s
+		}
 	default:
 		o = evolve(o, event, at)
 	}
@@ -244,17 +280,17 @@ func Evolve(s State, event any, at time.Time, version int64) State {
 		orders = map[string]Order{}
 	}
 	orders[id] = o
-	return State{fit(orders)}
+	return State{fit(orders, at)}
 }
 
 // fit drops the ended orders that changed longest ago until there are at most MaxOrders, and never more than MaxOpen.
-func fit(orders map[string]Order) map[string]Order {
+func fit(orders map[string]Order, at time.Time) map[string]Order {
 	if len(orders) <= MaxOrders {
 		return orders
 	}
 	ids := slices.SortedFunc(maps.Keys(orders), func(a, b string) int { return cmp.Or(orders[a].Since.Compare(orders[b].Since), cmp.Compare(a, b)) })
 	for _, id := range ids {
-		if len(orders) > MaxOrders && orders[id].ended() || len(orders) > MaxOpen {
+		if len(orders) > MaxOrders && orders[id].ended(at) || len(orders) > MaxOpen {
 			delete(orders, id)
 		}
 	}
@@ -286,7 +322,7 @@ func evolve(o Order, event any, at time.Time) Order {
 			payment.Status, payment.Token, payment.DueAt, payment.Code, payment.Unknown = Paid, "", nil, "", false
 			o.Payment = &payment
 		}
-		if (o.Status == PendingPayment || o.Status == PaymentIsLost) && o.PaidMinor >= o.TotalMinor {
+		if (o.Status == PendingPayment || o.Status == PaymentIsLost) && o.isPlaced() && o.PaidMinor >= o.TotalMinor {
 			o.to(IsConfirmed, at)
 		}
 	case PaymentFailed:
@@ -323,6 +359,9 @@ func evolve(o Order, event any, at time.Time) Order {
 		}
 	case Confirmed:
 		o.Confirmation = cmp.Or(o.Confirmation, e.ConfirmationNumber)
+		if o.TotalMinor == 0 && o.Status == PendingPayment { // there is nothing to pay
+			o.to(IsConfirmed, at)
+		}
 	case Shipped:
 		if o.Status == IsConfirmed || o.Status == PendingPayment {
 			o.to(InTransit, at)
@@ -344,9 +383,11 @@ func evolve(o Order, event any, at time.Time) Order {
 	case RefundInitiated:
 		o.Refunds = append(slices.Clip(o.Refunds), Refunded{ID: e.RefundID, AmountMinor: e.AmountMinor, Status: Initiated, Reason: e.Reason, Type: e.RefundType})
 	case RefundCompleted:
-		i := slices.IndexFunc(o.Refunds, func(r Refunded) bool { return r.ID != "" && r.ID == e.RefundID })
+		i := slices.IndexFunc(o.Refunds, func(r Refunded) bool {
+			return e.RefundID != "" && (r.ID == e.RefundID || r.TransactionID == e.RefundID)
+		})
 		if i < 0 { // told by the provider's webhook, which knows it by another id
-			i = slices.IndexFunc(o.Refunds, func(r Refunded) bool { return r.Status == Initiated && r.AmountMinor == e.AmountMinor })
+			i = o.refundOf(e.AmountMinor)
 		}
 		switch {
 		case i >= 0 && o.Refunds[i].Status == Done:
@@ -373,7 +414,7 @@ func Decide(s State, command Command) ([]any, error) {
 		return place(s, c)
 	}
 	id := orderOf(command)
-	o, known := s.Orders[id]
+	o, known := s.Order(id)
 	if !known {
 		return nil, fault.New(fault.Rejected, "order-closed", "nothing more can be done with this order")
 	}
@@ -404,6 +445,20 @@ func Decide(s State, command Command) ([]any, error) {
 		return nil, nil
 	}
 	return nil, fault.New(fault.Internal, "unknown-command", "order does not know %T", command)
+}
+
+// refundOf is the one refund under way of an amount, -1 for none or several.
+func (o Order) refundOf(amount int64) int {
+	found := -1
+	for i, r := range o.Refunds {
+		if r.Status == Initiated && r.AmountMinor == amount {
+			if found >= 0 {
+				return -1
+			}
+			found = i
+		}
+	}
+	return found
 }
 
 func orderOf(command Command) string {
@@ -477,7 +532,7 @@ func place(s State, c Place) ([]any, error) {
 		return nil, fault.New(fault.Rejected, "total-mismatch", "the total is %d: subtotal %d − discount %d + tax %d + shipping %d",
 			total, subtotal, c.DiscountMinor, c.TaxMinor, c.ShippingMinor)
 	}
-	if o, known := s.Orders[c.OrderID]; known {
+	if o, known := s.Order(c.OrderID); known {
 		if o.TotalMinor == total && o.Currency == c.Currency {
 			return nil, nil
 		}
@@ -485,17 +540,21 @@ func place(s State, c Place) ([]any, error) {
 	}
 	open := 0
 	for _, o := range s.Orders {
-		if !o.ended() {
+		if o.isPlaced() && o.Payment.UnderWay() || o.Status == PendingPayment || o.Status == IsConfirmed && o.Payment != nil || o.Status == InTransit {
 			open++
 		}
 	}
 	if open >= MaxOpen {
 		return nil, fault.New(fault.Rejected, "too-many-open-orders", "a customer has at most %d open orders", MaxOpen)
 	}
-	return []any{Placed{
+	placed := Placed{
 		OrderID: c.OrderID, CartID: c.CartID, Items: c.Items, SubtotalMinor: subtotal, DiscountMinor: c.DiscountMinor, TaxMinor: c.TaxMinor,
 		ShippingMinor: c.ShippingMinor, TotalMinor: total, Currency: c.Currency, ShippingAddress: c.ShippingAddress, BillingAddress: c.BillingAddress,
-	}}, nil
+	}
+	if total == 0 { // there is nothing to pay
+		return []any{placed, Confirmed{c.OrderID, ConfirmationNumber(c.OrderID)}}, nil
+	}
+	return []any{placed}, nil
 }
 
 func pay(o Order, c Pay) ([]any, error) {
@@ -551,10 +610,12 @@ func fail(o Order, c Fail) ([]any, error) {
 		return nil, nil
 	}
 	amount := o.TotalMinor - o.PaidMinor
-	again := c.Retryable && (o.Status != IsCancelled || c.Unknown)
-	events := []any{PaymentFailed{c.OrderID, c.PaymentID, c.Attempt, amount, o.Currency, c.Code, clip(c.Message, 500), again, c.Unknown}}
+	// That it cannot be asked for just now says nothing about what was asked for before with the same key.
+	unknown := c.Unknown || p.Unknown && c.Retryable
+	again := c.Retryable && (o.Status != IsCancelled || unknown)
+	events := []any{PaymentFailed{c.OrderID, c.PaymentID, c.Attempt, amount, o.Currency, c.Code, clip(c.Message, 500), again, unknown}}
 	refusals := p.Refusals
-	if !c.Unknown {
+	if !unknown {
 		refusals++
 	}
 	switch {
@@ -577,7 +638,7 @@ func cancel(o Order, c Cancel) ([]any, error) {
 		return nil, fault.New(fault.Invalid, "too-long", "reason has %d bytes, at most 200", len(c.Reason))
 	}
 	events := []any{Cancelled{c.OrderID, c.Reason}}
-	if n := o.Refundable(); n > 0 {
+	if n := o.Refundable(); n > 0 && o.paidHere() {
 		kind := "partial"
 		if n == o.PaidMinor {
 			kind = "full"
@@ -615,9 +676,15 @@ func deliver(o Order, c Deliver) ([]any, error) {
 	return []any{Delivered{c.OrderID, c.DeliveredAt, c.SignedBy}}, nil
 }
 
+// paidHere says whether the money was taken by this system's provider, which alone can give it back.
+func (o Order) paidHere() bool { return o.TransactionID != "" && len(o.PaidBy) > 0 && o.Payment != nil }
+
 func refund(o Order, c Refund) ([]any, error) {
 	if _, known := o.refund(c.RefundID); known {
 		return nil, nil
+	}
+	if o.PaidMinor > 0 && !o.paidHere() {
+		return nil, fault.New(fault.Rejected, "paid-elsewhere", "the order was paid elsewhere: give the money back there, and report it")
 	}
 	if !slices.Contains([]string{"customer-request", "quality-issue", "delivery-failed", "other"}, c.Reason) {
 		return nil, fault.New(fault.Invalid, "invalid-reason", "reason must be customer-request, quality-issue, delivery-failed or other")

@@ -115,6 +115,7 @@ func TestB51_OneKeyForEveryCharge(t *testing.T) {
 	}{
 		{"asked again after a crash", []any{placed, initiated}, true},
 		{"an answer got lost", []any{placed, initiated, failed(1, true, true), retry(2)}, true},
+		{"declined for now after an answer got lost", []any{placed, initiated, failed(1, true, true), retry(2), failed(2, true, true), retry(3)}, true},
 		{"declined for now", []any{placed, initiated, failed(1, true, false), retry(2)}, false},
 		{"paid otherwise", []any{placed, initiated, failed(1, false, false), second}, false},
 		{"paid otherwise after an answer got lost", []any{placed, initiated, failed(1, true, true), retry(2), second}, false},
@@ -136,6 +137,11 @@ func TestB52_ThreeRetriesAndNoMore(t *testing.T) {
 	last := order.Fail{OrderID: "o1", PaymentID: "p1", Attempt: 4, Code: "TIMEOUT", Retryable: true, At: noon}
 	abandoned := order.PaymentAbandoned{OrderID: "o1", PaymentID: "p1", Attempts: 4, AmountMinor: 5500, Currency: "TRY", ErrorCode: "TIMEOUT"}
 	story.When(t, last).Then(failed(4, true, false), abandoned).Again().Nothing()
+
+	// That it cannot be asked for just now does not settle what may have been taken before.
+	lost := paying.Given(failed(1, true, true), retry(2))
+	lost.When(t, order.Fail{OrderID: "o1", PaymentID: "p1", Attempt: 2, Code: "TIMEOUT", Retryable: true, At: noon}).Then(failed(2, true, true), retry(3))
+	lost.When(t, order.Fail{OrderID: "o1", PaymentID: "p1", Attempt: 2, Code: "TIMEOUT", At: noon}).Then(failed(2, false, false))
 
 	// What may have been taken is asked about for longer.
 	unknown := paying
@@ -331,6 +337,59 @@ func TestB56_Refunds(t *testing.T) {
 	// The provider's own report of a refund that was asked for here is that refund.
 	told := order.RefundCompleted{OrderID: "o1", RefundID: "re_1", AmountMinor: 3000, Currency: "TRY"}
 	part.Given(told).When(t, order.CompleteRefund{OrderID: "o1", RefundID: "r1"}).Nothing()
+}
+
+// TestToldBeforeTheOrder: what is told of an order before the order itself counts once it is told.
+func TestToldBeforeTheOrder(t *testing.T) {
+	paid := order.PaymentSucceeded{OrderID: "o1", PaymentID: "o1", AmountMinor: 5500, Currency: "TRY"}
+	back := order.RefundCompleted{OrderID: "o1", RefundID: "r1", AmountMinor: 500, Currency: "TRY"}
+	want := order.Decider.Fold(placed, paid, back, cancelled).Orders["o1"]
+	early := nobody.Given(paid)
+	early.When(t, order.Pay{OrderID: "o1", PaymentID: "p1", Method: "paypal"}).Fails("order-closed") // there is no order yet
+	for _, events := range [][]any{{paid, placed, cancelled, back}, {back, cancelled, placed, paid}, {cancelled, paid, back, placed}} {
+		got := order.Decider.Fold(events...).Orders["o1"]
+		if got.Status != want.Status || got.PaidMinor != want.PaidMinor || got.RefundedMinor != want.RefundedMinor || got.TotalMinor != 5500 || got.Early {
+			t.Errorf("%v: %+v, want %+v", events, got, want)
+		}
+	}
+	if got := order.Decider.Fold(paid, placed).Orders["o1"].Status; got != order.IsConfirmed {
+		t.Errorf("paid before it was told, it is %s", got)
+	}
+}
+
+// TestNothingToPay: an order that costs nothing is confirmed at once, and one that was paid elsewhere is given back there.
+func TestNothingToPay(t *testing.T) {
+	free := order.Placed{OrderID: "o1", Items: lines(), SubtotalMinor: 5000, DiscountMinor: 5000, Currency: "TRY"}
+	nobody.When(t, order.Place{OrderID: "o1", Currency: "TRY", Items: lines(), DiscountMinor: 5000}).Then(free, confirmed).Again().Nothing()
+	gift := nobody.Given(free, confirmed)
+	gift.When(t, order.Pay{OrderID: "o1", PaymentID: "p1", Method: "paypal"}).Fails("order-not-payable")
+	gift.When(t, order.Ship{OrderID: "o1", ShippedAt: noon}).Then(order.Shipped{OrderID: "o1", ShippedAt: noon})
+
+	elsewhere := ordered.Given(order.PaymentSucceeded{OrderID: "o1", PaymentID: "o1", AmountMinor: 5500, Currency: "TRY"})
+	elsewhere.When(t, order.Refund{OrderID: "o1", RefundID: "r1", Reason: "other", At: noon}).Fails("paid-elsewhere")
+	elsewhere.When(t, order.Cancel{OrderID: "o1", Reason: "changed my mind", RefundID: "r1"}).Then(cancelled)
+}
+
+// TestWhichRefund: a report under the provider's id is that refund; by its amount only if there is one such.
+func TestWhichRefund(t *testing.T) {
+	two := []any{placed, initiated, succeeded, refundOf("r1", 50, "partial", "other"), refundOf("r2", 50, "partial", "other")}
+	done := order.RefundCompleted{OrderID: "o1", RefundID: "r2", AmountMinor: 50, TransactionID: "re_2"}
+	told := order.RefundCompleted{OrderID: "o1", RefundID: "re_2", AmountMinor: 50}
+	for _, c := range []struct {
+		name     string
+		events   []any
+		r1, r2   string
+		refunded int64
+	}{
+		{"told again", []any{done, told}, order.Initiated, order.Done, 50},
+		{"one of two", []any{told}, order.Initiated, order.Initiated, 50},
+		{"told first, of the one that is left", []any{order.RefundCompleted{OrderID: "o1", RefundID: "r1", AmountMinor: 50}, told}, order.Done, order.Done, 100},
+	} {
+		o := order.Decider.Fold(append(slices.Clone(two), c.events...)...).Orders["o1"]
+		if o.Refunds[0].Status != c.r1 || o.Refunds[1].Status != c.r2 || o.RefundedMinor != c.refunded {
+			t.Errorf("%s: %+v, %d given back", c.name, o.Refunds, o.RefundedMinor)
+		}
+	}
 }
 
 // TestOldOrdersLeaveTheState: the ended ones that changed longest ago, and no other.

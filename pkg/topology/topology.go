@@ -320,7 +320,7 @@ var Functions = []Function{
 	{
 		Name: "detect-abandonment", Summary: "Say which carts and checkouts were left, an hour after the last activity.",
 		Schedule:       &ScheduleTrigger{EveryMinutes: 5},
-		Access:         []Access{appendEvents, {Views, []string{"dynamodb:GetItem", "dynamodb:Query", "dynamodb:PutItem"}}, makeKeys, wrap},
+		Access:         []Access{appendEvents, writeViews, makeKeys, wrap},
 		TimeoutSeconds: 240, MemoryMB: 256, Retries: 2,
 	},
 	{

@@ -130,16 +130,20 @@ func touchedKey(at time.Time) string {
 	return "DUE#cart#" + at.UTC().Format("2006-01-02T15")
 }
 
-// TouchedCarts returns up to limit streams in which something was recorded of an open cart last within an hour, up to the
-// bucket of until.
-func (v *Views) TouchedCarts(ctx context.Context, hour, until time.Time, cursor string, limit int) (streams []string, next string, err error) {
+// TouchedCarts returns up to limit hints of an hour, up to the bucket of until, by the streams they are about.
+func (v *Views) TouchedCarts(ctx context.Context, hour, until time.Time, cursor string, limit int) (hints []Row, next string, err error) {
 	rows, next, err := v.Table.List(ctx, touchedKey(hour), "", cursor, limit, false)
 	for _, row := range rows {
-		at, stream, _ := strings.Cut(row.SK, "#")
-		if touchedKey(hour) == touchedKey(until) && at > until.UTC().Format("15:04") {
-			return streams, "", err
+		if at, _, _ := strings.Cut(row.SK, "#"); touchedKey(hour) == touchedKey(until) && at > until.UTC().Truncate(CartBucket).Format("15:04") {
+			return hints, "", err
 		}
-		streams = append(streams, stream)
+		hints = append(hints, row)
 	}
-	return streams, next, err
+	return hints, next, err
+}
+
+// StreamOf is whom a hint is about.
+func StreamOf(hint Row) string {
+	_, stream, _ := strings.Cut(hint.SK, "#")
+	return stream
 }

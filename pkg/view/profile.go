@@ -323,10 +323,11 @@ func (v *Views) ShowCustomer(ctx context.Context, id string) (c Customer, ok boo
 	if err != nil {
 		return c, false, err
 	}
-	return v.show(ctx, stream, p, version, func(eventstore.Event) bool { return true })
+	return v.show(ctx, stream, p, version, nil)
 }
 
-// ShowCustomerAt returns the customer as folded from the events that until accepts, from the first on.
+// ShowCustomerAt returns the customer as folded from the events that until accepts, from the first on: what joined from
+// other streams, and carts, are of now, and left out.
 func (v *Views) ShowCustomerAt(ctx context.Context, id string, until func(eventstore.Event) bool) (c Customer, ok bool, err error) {
 	return v.show(ctx, CustomerStream(id), Profile{}, 0, until)
 }
@@ -340,13 +341,13 @@ func (v *Views) show(ctx context.Context, stream string, p Profile, version int6
 			id, _ := CustomerID(stream)
 			return Customer{Version: e.Version, Facts: Facts{CustomerID: id, Status: customer.StatusErased}}, true, nil
 		}
-		if !until(e) {
+		if until != nil && !until(e) {
 			break
 		}
 		p, version = evolveProfile(p, e), e.Version
 	}
 	var carts []CartShown
-	if version > 0 && strings.HasPrefix(stream, customerPrefix) {
+	if until == nil && version > 0 && strings.HasPrefix(stream, customerPrefix) {
 		others, err := v.owned(ctx, stream, p)
 		if err != nil {
 			return Customer{}, false, err

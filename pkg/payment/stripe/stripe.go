@@ -85,14 +85,10 @@ func meaning(err error) error {
 		code = string(said.Code)
 	}
 	switch {
-	case said.HTTPStatusCode == http.StatusTooManyRequests:
-		return &payment.Declined{Code: payment.RateLimit}
-	case said.HTTPStatusCode == http.StatusConflict, said.HTTPStatusCode >= 500:
-		return err // a request with this key is under way, or nobody knows
+	case slices.Contains([]int{http.StatusTooManyRequests, http.StatusConflict, http.StatusUnauthorized}, said.HTTPStatusCode), said.HTTPStatusCode >= 500:
+		return err // it says nothing about what was asked for with this key, now or before
 	case slices.Contains(forTheMoment, code):
 		return &payment.Declined{Code: payment.ServiceUnavailable, Message: said.Msg}
-	case said.HTTPStatusCode == http.StatusUnauthorized: // our key: an operator will mend it
-		return &payment.Declined{Code: payment.ServiceUnavailable}
 	case code == "":
 		code = string(said.Type)
 	}
