@@ -547,7 +547,8 @@ const linkPrecision = time.Minute
 
 func linkVisitor(s State, c LinkVisitor) []any {
 	c.At = c.At.Truncate(linkPrecision)
-	if c.VisitorID == "" || !c.Asked && slices.Contains(s.Unlinked, c.VisitorID) || !earlier(s.Visitors, c.VisitorID, c.At) {
+	full := len(s.Visitors) >= MaxVisitors && !has(s.Visitors, c.VisitorID) // by itself: it is a machine that sends, and no person
+	if c.VisitorID == "" || !c.Asked && (full || slices.Contains(s.Unlinked, c.VisitorID)) || !earlier(s.Visitors, c.VisitorID, c.At) {
 		return nil
 	}
 	return []any{VisitorLinked{c.VisitorID, &c.At}}
