@@ -9,6 +9,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -403,6 +404,24 @@ func (h *history) check(user string) error {
 		return err
 	}
 	s := record.Fold.Of(head)
+	for key, total := range h.reported {
+		if key[:2] != user {
+			continue
+		}
+		var back int64
+		for refund, amount := range h.refunds {
+			if strings.HasPrefix(refund, key+" ") {
+				back += amount
+			}
+		}
+		want := order.IsConfirmed
+		if h.ended[key] {
+			want = order.IsCancelled
+		}
+		if o, _ := s.Order.Order(key[3:]); o.PaidMinor != total || o.RefundedMinor != back || o.Status != want {
+			return fmt.Errorf("%s: paid %d of %d, given back %d of %d, and %s, want %s", key, o.PaidMinor, total, o.RefundedMinor, back, o.Status, want)
+		}
+	}
 	for id, owner := range h.placed {
 		if owner != user {
 			continue

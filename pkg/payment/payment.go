@@ -34,8 +34,8 @@ type Refund struct {
 
 // Provider moves money.
 type Provider interface {
-	// Charge returns the transaction's id, *Declined if the money was not taken, and any other error if that is not known:
-	// the same charge with the same key may then be asked for again.
+	// Charge returns the transaction's id, *Declined if the money was taken neither by this request nor by another one with the
+	// same key, and any other error if that is not known: the same charge with the same key may then be asked for again.
 	Charge(ctx context.Context, c Charge) (transactionID string, err error)
 	// Refund is likewise for giving back.
 	Refund(ctx context.Context, r Refund) (transactionID string, err error)
