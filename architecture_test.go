@@ -146,12 +146,13 @@ var domains = map[string][]string{
 	"pkg/identity":   nil,
 	"pkg/segment":    nil,
 	"pkg/product":    nil,
+	"pkg/insight":    nil,
 	"pkg/source":     nil,
 	"pkg/retention":  nil,
 	"pkg/channel":    {"pkg/consent", "pkg/preference"},                                                                                                                        // asks whether a message may be sent
-	"pkg/ingest":     {"pkg/activity", "pkg/channel", "pkg/customer", "pkg/order"},                                                                                             // says what a message means
+	"pkg/ingest":     {"pkg/activity", "pkg/channel", "pkg/customer", "pkg/insight", "pkg/order"},                                                                              // says what a message means
 	"pkg/record":     {"pkg/cart", "pkg/channel", "pkg/consent", "pkg/customer", "pkg/identity", "pkg/journey", "pkg/order", "pkg/preference", "pkg/retention", "pkg/segment"}, // folds them side by side
-	"pkg/catalog":    {"pkg/activity", "pkg/cart", "pkg/channel", "pkg/consent", "pkg/customer", "pkg/identity", "pkg/journey", "pkg/order", "pkg/preference", "pkg/product", "pkg/retention", "pkg/segment", "pkg/source"},
+	"pkg/catalog":    {"pkg/activity", "pkg/cart", "pkg/channel", "pkg/consent", "pkg/customer", "pkg/identity", "pkg/insight", "pkg/journey", "pkg/order", "pkg/preference", "pkg/product", "pkg/retention", "pkg/segment", "pkg/source"},
 }
 
 // outside are the packages of the standard library that reach beyond the program, or depend on when or where it runs.

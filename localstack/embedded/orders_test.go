@@ -347,3 +347,36 @@ func TestProducts(t *testing.T) {
 		t.Errorf("%d commits, want 2: told again it is nothing", n)
 	}
 }
+
+// TestInsights: what other systems found out, told by a server and by nobody else.
+func TestInsights(t *testing.T) {
+	s := begin(t)
+	user := unique("user")
+	found := map[string]m{
+		"Product Affinity Detected": {"category": "shoes", "score": 0.8, "recommended_products": []string{"p1"}},
+		"Integration Synced":        {"integration": "sendgrid", "action": "CustomerCreated"},
+		"Touchpoint Recorded":       {"channel": "paid-ad", "campaign": "spring", "value": 1.5, "currency": "TRY"},
+		"Attribution Calculated":    {"order_id": "o1", "model": "linear", "currency": "TRY", "credits": []m{{"channel": "email", "value": 10, "touch_count": 2}}},
+	}
+	made := s.post("/v1/sources", m{"name": "shop", "kind": "browser"}).expect(201)
+	page := s.with("Authorization", basic(made.text("writeKeys.0.writeKey"), ""))
+	for event, properties := range found {
+		s.sdk().post("/v1/track", m{"userId": user, "event": event, "properties": properties}).expect(200)
+		page.post("/v1/track", m{"userId": user, "event": event, "properties": properties}).expect(200)
+	}
+	s.settled()
+	c := s.known(user)
+	for _, event := range []string{"ProductAffinityDetected", "ThirdPartyIntegrationSynced", "TouchpointRecorded", "AttributionCalculated"} {
+		if n := c.happened(event); n != 1 {
+			t.Errorf("%d × %s", n, event)
+		}
+	}
+	if n := c.happened("EventTracked"); n != len(found) {
+		t.Errorf("%d are kept as a page told them, want %d", n, len(found))
+	}
+	c.shown().expect(200).has("affinities.shoes.score", 0.8, "lastTouch.channel", "paid-ad", "lastTouch.campaign", "spring")
+	if c.shown().at("integrations.sendgrid") == nil {
+		t.Error("the integration is not shown")
+	}
+	s.get(c.path("/events?types=AttributionCalculated")).has("events.0.data.credits.0.valueMinor", 1000)
+}

@@ -9,6 +9,7 @@ import (
 	"defter/pkg/customer"
 	"defter/pkg/eventstore"
 	"defter/pkg/identity"
+	"defter/pkg/insight"
 	"defter/pkg/journey"
 	"defter/pkg/order"
 	"defter/pkg/preference"
@@ -22,6 +23,6 @@ import (
 func New() *eventstore.Catalog {
 	return eventstore.NewCatalog(
 		customer.Events, consent.Events, preference.Events, activity.Events, cart.Events, order.Events, channel.Events, identity.Events, journey.Events, segment.Events, source.Events,
-		retention.Events, product.Events,
+		retention.Events, product.Events, insight.Events,
 	)
 }

@@ -10,6 +10,7 @@ import (
 	"defter/pkg/activity"
 	"defter/pkg/channel"
 	"defter/pkg/customer"
+	"defter/pkg/insight"
 	"defter/pkg/order"
 )
 
@@ -34,6 +35,9 @@ func Facts(m Message, s Source) []any {
 		return known
 	}
 	if known := reported(m, s, p); known != nil {
+		return []any{known}
+	}
+	if known := insights(m, s, p); known != nil {
 		return []any{known}
 	}
 	if known := engagement(m, p); known != nil {
@@ -198,6 +202,49 @@ func reported(m Message, s Source, p properties) any {
 		return channel.Complained{Channel: email, MessageID: id, Campaign: campaign}
 	case "Unsubscribed":
 		return channel.Unsubscribed{Channel: email, MessageID: id, Campaign: campaign}
+	}
+	return nil
+}
+
+// insights maps what other systems of the business found out. Nothing for an event that is another, lacks what it must have,
+// or comes from a source that is not trusted.
+func insights(m Message, s Source, p properties) any {
+	if !s.Trusted {
+		return nil
+	}
+	switch m.Event {
+	case "Product Affinity Detected":
+		var score float64
+		if category := clipText(p.text("category"), 200); category != "" && json.Unmarshal(p["score"], &score) == nil && score >= 0 && score <= 1 {
+			return insight.AffinityDetected{Category: category, AffinityScore: score, RecommendedProducts: p.ids("recommended_products")}
+		}
+	case "Integration Synced":
+		if name := clipText(p.text("integration"), 100); name != "" {
+			return insight.IntegrationSynced{Integration: name, Action: clipText(p.text("action"), 100)}
+		}
+	case "Touchpoint Recorded":
+		if on := p.text("channel"); slices.Contains([]string{"email", "sms", "push", "web", "social", "paid-ad"}, on) {
+			touch := insight.TouchpointRecorded{Channel: on, Campaign: clipText(p.text("campaign"), 200), EventType: clipText(p.text("event_type"), 100)}
+			if value, ok := p.minor(p.currency(), "value"); ok {
+				touch.ValueMinor, touch.Currency = value, p.currency()
+			}
+			return touch
+		}
+	case "Attribution Calculated":
+		models := []string{"first-touch", "last-touch", "linear", "time-decay", "position-based"}
+		credits := p.objects("credits")
+		if id := p.id("order_id"); id != "" && slices.Contains(models, p.text("model")) && len(credits) <= 100 {
+			found := insight.AttributionCalculated{OrderID: id, Model: p.text("model"), Currency: p.currency(), Credits: []insight.Credit{}}
+			for _, c := range credits {
+				value, _ := c.minor(found.Currency, "value")
+				credit := insight.Credit{Channel: clipText(c.text("channel"), 50), Campaign: clipText(c.text("campaign"), 200), ValueMinor: value}
+				if n := c.count("touch_count"); n != nil {
+					credit.TouchCount = *n
+				}
+				found.Credits = append(found.Credits, credit)
+			}
+			return found
+		}
 	}
 	return nil
 }

@@ -30,6 +30,7 @@ var spec = []string{
 	"Email Delivered", "Email Opened", "Email Link Clicked", "Email Bounced", "Email Marked as Spam", "Unsubscribed", "Experiment Viewed",
 	PreferenceEvent, "Products Compared", "Product Compared", "Review Read", "Product Review Read", "Video Watched",
 	"Video Playback Started", "Video Playback Completed", "Video Content Started", "Video Content Completed", "Signed Up", "Signed In", "Signed Out",
+	"Product Affinity Detected", "Integration Synced", "Touchpoint Recorded", "Attribution Calculated",
 }
 
 // Refuses says why the source may not send a message, "" if it may.

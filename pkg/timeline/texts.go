@@ -61,6 +61,10 @@ var texts = map[string]text{
 	"BehaviourArchived":             {"Old activity archived", "Eski etkinlikler arşivlendi"},
 	"InventoryChanged":              {"Stock changed", "Stok değişti"},
 	"PriceChanged":                  {"Price changed", "Fiyat değişti"},
+	"ProductAffinityDetected":       {"Drawn to a category", "Bir kategoriye ilgi duyduğu anlaşıldı"},
+	"ThirdPartyIntegrationSynced":   {"Another service was told", "Başka bir hizmete bildirildi"},
+	"TouchpointRecorded":            {"Met the business", "Bir temas noktası kaydedildi"},
+	"AttributionCalculated":         {"Order attributed", "Siparişin kaynağı hesaplandı"},
 	"GroupJoined":                   {"Joined a group", "Bir gruba katıldı"},
 
 	// consent and preferences

@@ -14,6 +14,7 @@ import (
 	"defter/pkg/customer"
 	"defter/pkg/eventstore"
 	"defter/pkg/identity"
+	"defter/pkg/insight"
 	"defter/pkg/order"
 	"defter/pkg/retention"
 	"defter/pkg/segment"
@@ -46,14 +47,15 @@ type Facts struct {
 	FirstSeenAt   *time.Time      `json:"firstSeenAt,omitempty" description:"of the earliest event of the customer's own doing"`
 	LastSeenAt    *time.Time      `json:"lastSeenAt,omitempty"`
 	// LastSeen is by channel.
-	LastSeen   map[string]time.Time `json:"lastSeen,omitempty" description:"by channel: browser, mobile, server, webhook, api, and email for what became of messages"`
-	Visitors   []string             `json:"visitors,omitempty" description:"anonymous visitors known to be this customer"`
-	Aliases    []string             `json:"aliases,omitempty" description:"former ids of this customer"`
-	Groups     []string             `json:"groups,omitempty"`
-	Segments   segment.State        `json:"segments,omitempty"`
-	MergedInto string               `json:"mergedInto,omitempty" description:"the customer whom this one turned out to be"`
-	CreatedAt  *time.Time           `json:"createdAt,omitempty" description:"when the customer was first heard of"`
-	UpdatedAt  time.Time            `json:"updatedAt" description:"when the last event was recorded"`
+	LastSeen map[string]time.Time `json:"lastSeen,omitempty" description:"by channel: browser, mobile, server, webhook, api, and email for what became of messages"`
+	Visitors []string             `json:"visitors,omitempty" description:"anonymous visitors known to be this customer"`
+	Aliases  []string             `json:"aliases,omitempty" description:"former ids of this customer"`
+	Groups   []string             `json:"groups,omitempty"`
+	Segments segment.State        `json:"segments,omitempty"`
+	insight.State
+	MergedInto string     `json:"mergedInto,omitempty" description:"the customer whom this one turned out to be"`
+	CreatedAt  *time.Time `json:"createdAt,omitempty" description:"when the customer was first heard of"`
+	UpdatedAt  time.Time  `json:"updatedAt" description:"when the last event was recorded"`
 }
 
 // Personal is what erasing takes away.
@@ -125,6 +127,7 @@ func evolveProfile(p Profile, e eventstore.Event) Profile {
 		p.CartAt = later(p.CartAt, e.RecordedAt)
 	}
 	at := e.OccurredAt
+	p.State = insight.Evolve(p.State, e.Data, at)
 	switch d := e.Data.(type) {
 	case customer.Created:
 		p.CreatedAt = &at
