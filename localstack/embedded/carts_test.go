@@ -36,7 +36,7 @@ func TestB40_ACartIsAbandonedOncePerEpisode(t *testing.T) {
 	}
 	left := func(n int) []m {
 		t.Helper()
-		s.advance("10m")
+		s.advance("21m") // hints are of ten minutes, and looked at when they are over
 		eventually(t, "abandoned", func() bool { return ada.happened("CartAbandoned") >= n })
 		for range 3 { // it is looked at again and again
 			s.advance("30m")
