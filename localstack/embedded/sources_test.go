@@ -541,6 +541,14 @@ func TestEveryWayIn(t *testing.T) {
 	c.says("/v1/merge", m{"userId": "u1", "mergeProperties": []m{{"type": "email", "value": "a@b.example"}, {"type": "mobile", "value": "1"}}}).refused(400, "invalid-event")
 	s.known("u1").shown().has("firstName", "Ada")
 	open.post("/v1/m", m{"series": []m{}}).expect(200).has("success", true)
+
+	replay := m{"batch": []m{{"type": "track", "userId": "u2", "event": "Replayed", "timestamp": "2020-01-01T00:00:00Z"}}}
+	c.says("/internal/v1/replay", replay).refused(401, "not-the-source")
+	s.sdk().post("/internal/v1/replay", replay).refused(401, "not-the-source")
+	s.sdk().with("X-Rudder-Source-Id", "dev").post("/internal/v1/replay", replay).expect(200)
+	if got := s.known("u2").tracked(); !slices.Equal(got, []string{"Replayed"}) {
+		t.Errorf("replayed %v", got)
+	}
 }
 
 func TestPixelIsAlwaysAnImage(t *testing.T) {

@@ -99,6 +99,8 @@ func (a *App) accept(ctx context.Context, r lambdaio.Request, kind string) (lamb
 		return lambdaio.Response{}, authErr
 	case strings.HasSuffix(r.Path, "/import") && !source.Trusted:
 		return lambdaio.Response{}, fault.New(fault.Unauthorized, "not-a-server-source", "only a server's write key may import")
+	case strings.HasSuffix(r.Path, "/replay") && (!source.Trusted || r.Header["x-rudder-source-id"] != source.ID):
+		return lambdaio.Response{}, fault.New(fault.Unauthorized, "not-the-source", "a replay needs a server's write key, and its source in X-Rudder-Source-Id")
 	case source.Kind == "webhook":
 		return lambdaio.Response{}, fault.New(fault.Unauthorized, "not-an-sdk-source", "a webhook's write key is for webhooks")
 	case !originAllowed(source, r.Header["origin"]):

@@ -95,7 +95,7 @@ func Chosen(m Message) (granted, told bool) {
 
 // kinds are the last parts of the SDKs' paths, which analytics.js shortens to a letter.
 var kinds = map[string]string{
-	"i": "identify", "t": "track", "p": "page", "s": "screen", "g": "group", "a": "alias", "b": "batch", "import": "batch",
+	"i": "identify", "t": "track", "p": "page", "s": "screen", "g": "group", "a": "alias", "b": "batch", "import": "batch", "replay": "batch",
 }
 
 // Kind is what a path's last part says the body is: "batch" or a message type.

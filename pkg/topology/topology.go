@@ -201,7 +201,7 @@ var Functions = []Function{
 		Routes: []Route{
 			{"POST", "/v1/identify", WriteKey}, {"POST", "/v1/track", WriteKey}, {"POST", "/v1/page", WriteKey},
 			{"POST", "/v1/screen", WriteKey}, {"POST", "/v1/group", WriteKey}, {"POST", "/v1/alias", WriteKey},
-			{"POST", "/v1/merge", WriteKey}, {"POST", "/v1/batch", WriteKey}, {"POST", "/v1/import", WriteKey},
+			{"POST", "/v1/merge", WriteKey}, {"POST", "/v1/batch", WriteKey}, {"POST", "/v1/import", WriteKey}, {"POST", "/internal/v1/replay", WriteKey},
 			// analytics.js shortens the types to a letter; m is what it measures about itself.
 			{"POST", "/v1/i", WriteKey}, {"POST", "/v1/t", WriteKey}, {"POST", "/v1/p", WriteKey}, {"POST", "/v1/s", WriteKey},
 			{"POST", "/v1/g", WriteKey}, {"POST", "/v1/a", WriteKey}, {"POST", "/v1/b", WriteKey}, {"POST", "/v1/m", Public},

@@ -231,7 +231,7 @@ func add(r *openapi31.Reflector, f topology.Function, route topology.Route) erro
 	op, known := operations[route.Method+" "+route.Path]
 	switch {
 	case known:
-	case route.Path == "/v1/batch" || route.Path == "/v1/b" || route.Path == "/v1/import":
+	case route.Path == "/v1/batch" || route.Path == "/v1/b" || route.Path == "/v1/import" || route.Path == "/internal/v1/replay":
 		op = operation{200, []any{batch{}, idempotent{}}, success{}}
 	case route.Auth == topology.WriteKey:
 		op = operation{200, []any{ingested{}, idempotent{}}, success{}}
