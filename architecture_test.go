@@ -152,6 +152,7 @@ var domains = map[string][]string{
 	"pkg/channel":    {"pkg/consent", "pkg/preference"},                                                                                                                        // asks whether a message may be sent
 	"pkg/ingest":     {"pkg/activity", "pkg/channel", "pkg/customer", "pkg/insight", "pkg/order"},                                                                              // says what a message means
 	"pkg/record":     {"pkg/cart", "pkg/channel", "pkg/consent", "pkg/customer", "pkg/identity", "pkg/journey", "pkg/order", "pkg/preference", "pkg/retention", "pkg/segment"}, // folds them side by side
+	"pkg/intake":     {"pkg/activity", "pkg/cart", "pkg/channel", "pkg/consent", "pkg/customer", "pkg/identity", "pkg/ingest", "pkg/order", "pkg/record", "pkg/segment"},       // decides on a whole record what a message becomes
 	"pkg/catalog":    {"pkg/activity", "pkg/cart", "pkg/channel", "pkg/consent", "pkg/customer", "pkg/identity", "pkg/insight", "pkg/journey", "pkg/order", "pkg/preference", "pkg/product", "pkg/retention", "pkg/segment", "pkg/source"},
 }
 

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"sync"
 	"time"
+
+	"defter/pkg/intake"
 )
 
 // gateFor bounds a write that several requests share, whose own deadlines differ.
@@ -23,14 +25,14 @@ type gate struct {
 // turn is a write to come. Whoever began it carries it out for all who joined.
 type turn struct {
 	with     string // what the messages of one turn must have in common
-	messages []incoming
+	messages []intake.Message
 	start    chan struct{} // closed when the turn has come
 	done     chan struct{} // closed when it is over
 	err      error
 }
 
 // pass calls write with the messages, or with those of everybody who shares the turn.
-func (g *gate) pass(ctx context.Context, stream, with string, messages []incoming, write func(context.Context, []incoming) error) error {
+func (g *gate) pass(ctx context.Context, stream, with string, messages []intake.Message, write func(context.Context, []intake.Message) error) error {
 	g.mu.Lock()
 	waiting, busy := g.streams[stream]
 	if !busy {
@@ -50,7 +52,7 @@ func (g *gate) pass(ctx context.Context, stream, with string, messages []incomin
 			return last.err
 		}
 	}
-	own := &turn{with: with, messages: append([]incoming(nil), messages...), start: make(chan struct{}), done: make(chan struct{})}
+	own := &turn{with: with, messages: append([]intake.Message(nil), messages...), start: make(chan struct{}), done: make(chan struct{})}
 	g.streams[stream] = append(waiting, own)
 	g.mu.Unlock()
 	<-own.start

@@ -13,6 +13,7 @@ import (
 	"defter/pkg/eventstore"
 	"defter/pkg/fault"
 	"defter/pkg/ingest"
+	"defter/pkg/intake"
 	"defter/pkg/lambdaio"
 	"defter/pkg/order"
 	"defter/pkg/record"
@@ -141,7 +142,7 @@ type OrderList struct {
 }
 
 // orderClaim names an order for good. Its value says whose it is and where it begins: "<stream> <version>".
-func orderClaim(id string) string { return "UNIQUE#order#" + id }
+func orderClaim(id string) string { return countedPrefix + intake.Counts(order.Placed{OrderID: id})[0] }
 
 // placeOrder answers POST /v1/orders: 201 with the order, the payment under way if there is one.
 func (a *App) placeOrder(ctx context.Context, c *Call) (lambdaio.Response, error) {
@@ -236,8 +237,8 @@ func (a *App) payment(orderID string, in PaymentRequest) (*order.Pay, error) {
 func (a *App) orderClaims(h *eventstore.Head, after int, events []any) []eventstore.Claim {
 	var claims []eventstore.Claim
 	for i, event := range events {
-		for _, key := range counted(event) {
-			claims = append(claims, eventstore.Claim{Key: key, Owner: a.NewID(), Value: []byte(h.Stream + " " + strconv.FormatInt(h.Version+1+int64(after+i), 10))})
+		for _, name := range intake.Counts(event) {
+			claims = append(claims, eventstore.Claim{Key: countedPrefix + name, Owner: a.NewID(), Value: []byte(h.Stream + " " + strconv.FormatInt(h.Version+1+int64(after+i), 10))})
 		}
 	}
 	return claims

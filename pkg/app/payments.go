@@ -10,6 +10,7 @@ import (
 
 	"defter/pkg/eventstore"
 	"defter/pkg/fault"
+	"defter/pkg/intake"
 	"defter/pkg/order"
 	"defter/pkg/payment"
 	"defter/pkg/record"
@@ -160,7 +161,7 @@ func (a *App) recordPayment(ctx context.Context, run PaymentRun, command order.C
 					return eventstore.Decision{}, nil
 				}
 				events, err := order.Decide(s.Order, command)
-				events = append(events, consequences(s, events, h.Now)...)
+				events = append(events, intake.Consequences(s, events, h.Now)...)
 				return eventstore.Decision{Events: eventstore.Happened(events...), Claims: but(a.orderClaims(h, 0, events), skip)}, err
 			},
 		})

@@ -1,0 +1,44 @@
+// Package intake decides what messages of clients mean to the stream they belong to: which events they become there, beside
+// what is known already. Three words: a message is one call of an SDK, routed to a stream; its meaning is the events that it
+// stands for; a consequence is an event that follows from one, such as the end of a consent from a complaint.
+//
+// It reads the states of several domains, and is the place where they meet when something is reported from outside. It knows
+// no keys, no stores and no clock: who else has an address or an order is told to it.
+package intake
+
+import (
+	"time"
+
+	"defter/pkg/identity"
+	"defter/pkg/ingest"
+)
+
+// Message is a message with the streams that it names.
+type Message struct {
+	ingest.Message
+	Fingerprint string // by which the message is recognised when it comes again
+	ExternalID  string // the user id as given, where the stream's id hides it
+	Visitor     string // the stream id of the anonymous visitor, "" for none
+	Previous    string // likewise of an alias's previous id
+}
+
+// Take takes messages into one stream, in their order. It is a fact: what cannot be taken over is left out, never refused.
+type Take struct {
+	Customer    bool // the stream is a customer's, else an anonymous visitor's
+	Source      ingest.Source
+	Messages    []Message
+	EmailsTaken map[string]bool // addresses, in their normal form, that other customers have
+	Counted     map[string]bool // what Counts names and is stored elsewhere already
+	Now         time.Time
+}
+
+// Named is the message without ids that stand for none, blocked if nobody is left who it is about.
+func Named(m ingest.Message) (named ingest.Message, blocked bool) {
+	if m.UserID != "" && identity.Blocked(m.UserID) {
+		m.UserID = ""
+	}
+	if m.AnonymousID != "" && identity.Blocked(m.AnonymousID) {
+		m.AnonymousID = ""
+	}
+	return m, m.UserID == "" && m.AnonymousID == "" || m.Type == "alias" && (m.UserID == "" || identity.Blocked(m.PreviousID))
+}

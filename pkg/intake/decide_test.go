@@ -1,0 +1,236 @@
+package intake_test
+
+import (
+	"encoding/json"
+	"testing"
+	"time"
+
+	"defter/pkg/activity"
+	"defter/pkg/cart"
+	"defter/pkg/channel"
+	"defter/pkg/consent"
+	"defter/pkg/customer"
+	"defter/pkg/eventstore"
+	"defter/pkg/eventstore/storetest"
+	"defter/pkg/ingest"
+	"defter/pkg/intake"
+	"defter/pkg/order"
+	"defter/pkg/segment"
+)
+
+var (
+	now     = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	minute  = now.Truncate(time.Minute)
+	browser = ingest.Source{ID: "web", Kind: "browser"}
+	server  = ingest.Source{ID: "pos", Kind: "server", Trusted: true}
+
+	anybody = storetest.Deciding(intake.Decider)
+	ada     = anybody.Given(at(now.Add(-time.Hour), "", customer.Created{Email: "ada@example.com", Source: "web"})...)
+)
+
+// at are events that happened at a time, in a message.
+func at(when time.Time, message string, data ...any) []eventstore.New {
+	events := make([]eventstore.New, len(data))
+	for i, d := range data {
+		events[i] = eventstore.New{Data: d, OccurredAt: when, Message: message}
+	}
+	return events
+}
+
+// said reads messages as clients send them, and routes each as one with the stream ids that its own ids have.
+func said(t *testing.T, source ingest.Source, bodies ...string) intake.Take {
+	t.Helper()
+	take := intake.Take{Customer: true, Source: source, EmailsTaken: map[string]bool{}, Counted: map[string]bool{}, Now: now}
+	for _, body := range bodies {
+		var kind struct {
+			Type string `json:"type"`
+		}
+		if err := json.Unmarshal([]byte(body), &kind); err != nil {
+			t.Fatal(err)
+		}
+		parsed, err := ingest.Parse([]byte(body), kind.Type, now)
+		if err != nil {
+			t.Fatalf("%s: %s", body, err)
+		}
+		m := parsed.Messages[0]
+		take.Messages = append(take.Messages, intake.Message{
+			Message: m, Fingerprint: ingest.Fingerprint(source.ID, m.MessageID), Visitor: m.AnonymousID, Previous: m.PreviousID,
+		})
+	}
+	return take
+}
+
+func fingerprint(source ingest.Source, id string) string { return ingest.Fingerprint(source.ID, id) }
+
+func TestAMessageCountsOnce(t *testing.T) {
+	const page = `{"type":"page","messageId":"m1","userId":"u1","properties":{"url":"https://shop.example/"}}`
+	viewed := at(now, fingerprint(browser, "m1"), activity.PageViewed{PageURL: "https://shop.example/"})
+	ada.When(t, said(t, browser, page)).Then(viewed...).Again().Nothing()
+	ada.When(t, said(t, browser, page, page)).Then(viewed...)
+}
+
+func TestWhoIsNotKnownYetBecomesACustomer(t *testing.T) {
+	anybody.When(t, said(t, browser, `{"type":"page","messageId":"m1","userId":"u1","anonymousId":"a1"}`)).Then(at(now, fingerprint(browser, "m1"),
+		customer.Created{Source: "web"}, customer.VisitorLinked{VisitorID: "a1", LinkedAt: &minute}, activity.PageViewed{},
+	)...).Again().Nothing()
+}
+
+func TestVisitorsHaveNoProfile(t *testing.T) {
+	take := said(t, browser, `{"type":"identify","messageId":"m1","anonymousId":"a1","traits":{"plan":"gold"}}`)
+	take.Customer = false
+	anybody.When(t, take).Then(at(now, fingerprint(browser, "m1"), activity.Identified{Traits: map[string]any{"plan": "gold"}})...)
+}
+
+func TestAnAddressOfSomebodyElseIsNotTakenOver(t *testing.T) {
+	take := said(t, server, `{"type":"identify","messageId":"m1","userId":"u1","traits":{"email":" Grace@Example.com"}}`)
+	ada.When(t, take).Then(at(now, fingerprint(server, "m1"), customer.EmailUpdated{OldEmail: "ada@example.com", NewEmail: "grace@example.com"})...)
+	take.EmailsTaken["grace@example.com"] = true
+	ada.When(t, take).Then(at(now, fingerprint(server, "m1"), customer.AttributesUpdated{Attributes: map[string]any{"email": " Grace@Example.com"}})...)
+}
+
+// TestWhoMayNameAnotherCustomer: a public key says who a visitor is; that two customers are one, a server.
+func TestWhoMayNameAnotherCustomer(t *testing.T) {
+	const alias = `{"type":"alias","messageId":"m1","userId":"u1","previousId":"u0"}`
+	ada.When(t, said(t, server, alias)).Then(at(now, fingerprint(server, "m1"), customer.Aliased{PreviousID: "u0", LinkedAt: &minute})...)
+	ada.When(t, said(t, browser, alias)).Then(at(now, fingerprint(browser, "m1"), customer.VisitorLinked{VisitorID: "u0", LinkedAt: &minute})...)
+}
+
+func TestGroups(t *testing.T) {
+	ada.When(t, said(t, browser, `{"type":"group","messageId":"m1","userId":"u1","groupId":"g1","traits":{"size":3}}`)).
+		Then(at(now, fingerprint(browser, "m1"), customer.GroupJoined{GroupID: "g1", Traits: map[string]any{"size": 3.0}})...)
+}
+
+func TestWhatAnErasedCustomerDoesIsNotKept(t *testing.T) {
+	take := said(t, server, `{"type":"page","messageId":"m1","userId":"u1"}`)
+	ada.Given(at(now, "", customer.DeletionRequested{Reason: "gdpr-request", DeletionType: "anonymize"})...).When(t, take).Nothing()
+	ada.Given(at(now, "", customer.DataDeleted{DeletionType: "anonymize"})...).When(t, take).Nothing()
+}
+
+func TestTheFirstProductBeginsACart(t *testing.T) {
+	const added = `{"type":"track","messageId":"m1","userId":"u1","event":"Product Added","properties":{"cart_id":"k1","product_id":"p1","price":1}}`
+	item := activity.ItemAddedToCart{CartID: "k1", ProductID: "p1", Quantity: 1, PriceMinor: 100, Currency: "USD"}
+	for from, source := range map[string]ingest.Source{"web": browser, "mobile": {ID: "app", Kind: "mobile"}, "api": server} {
+		ada.When(t, said(t, source, added)).Then(at(now, fingerprint(source, "m1"), cart.Created{CartID: "k1", Source: from}, item)...)
+	}
+}
+
+const bought = `{"type":"track","messageId":"m1","userId":"u1","event":"Order Completed","properties":{"order_id":"o1","total":50,"currency":"TRY"}}`
+
+var (
+	placed = order.Placed{OrderID: "o1", TotalMinor: 5000, Currency: "TRY"}
+	paid   = order.PaymentSucceeded{OrderID: "o1", PaymentID: "o1", AmountMinor: 5000, Currency: "TRY"}
+	buyer  = segment.Added{SegmentID: segment.Buyers, SegmentName: "Satin Alan Musteriler", Source: "rule:first-payment"}
+)
+
+func TestAnOrderCountsOnce(t *testing.T) {
+
+	ada.When(t, said(t, server, bought)).Then(at(now, fingerprint(server, "m1"), placed, paid, buyer)...)
+	const again = `{"type":"track","messageId":"m2","userId":"u1","event":"Order Completed","properties":{"order_id":"o1","total":70,"currency":"TRY"}}`
+	ada.When(t, said(t, server, bought, again)).Then(at(now, fingerprint(server, "m1"), placed, paid, buyer)...)
+	take := said(t, server, bought)
+	take.Counted["order#o1"] = true
+	ada.When(t, take).Nothing()
+}
+
+// TestAPaymentMadeElsewhere of an order that was placed here counts, though the order itself is stored already.
+func TestAPaymentMadeElsewhere(t *testing.T) {
+	waiting := ada.Given(at(now.Add(-time.Minute), "", placed)...)
+	take := said(t, server, bought)
+	take.Counted["order#o1"] = true
+	waiting.When(t, take).Then(at(now, fingerprint(server, "m1"), paid, buyer)...)
+}
+
+func TestCounts(t *testing.T) {
+	for _, c := range []struct {
+		event any
+		want  int
+	}{
+		{placed, 1}, {paid, 0}, {order.Cancelled{OrderID: "o1"}, 1}, {order.RefundCompleted{OrderID: "o1"}, 0}, {order.RefundCompleted{OrderID: "o1", RefundID: "r1"}, 1},
+		{order.RefundCompleted{OrderID: "o1", RefundID: "r1", TransactionID: "t1"}, 2}, {order.RefundCompleted{OrderID: "o1", RefundID: "r1", TransactionID: "r1"}, 1},
+	} {
+		if got := intake.Counts(c.event); len(got) != c.want {
+			t.Errorf("%T%+v counts as %q, want %d names", c.event, c.event, got, c.want)
+		}
+	}
+}
+
+func granted(p consent.Purpose, c consent.Channel) any {
+	expires := consent.Expiry(now.Add(-time.Hour))
+	return consent.Granted{Purpose: p, Channel: c, ExpiresAt: &expires}
+}
+
+// TestWhatBecomesOfMessages: who complains or unsubscribes no longer consents, unless it happened before the consent was given.
+func TestWhatBecomesOfMessages(t *testing.T) {
+	agreed := ada.Given(at(now.Add(-time.Minute), "", granted(consent.Marketing, consent.Email))...)
+	const unsubscribed = `{"type":"track","messageId":"m1","userId":"u1","event":"Unsubscribed","timestamp":"2026-03-01T11:00:00Z"}`
+	gone := channel.Unsubscribed{Channel: "email"}
+	agreed.When(t, said(t, server, `{"type":"track","messageId":"m1","userId":"u1","event":"Unsubscribed"}`)).
+		Then(at(now, fingerprint(server, "m1"), gone, consent.Revoked{Purpose: consent.Marketing, Channel: consent.Email, Reason: "unsubscribed"})...)
+	agreed.When(t, said(t, server, unsubscribed)).Then(at(now.Add(-time.Hour), fingerprint(server, "m1"), gone)...)
+
+	bounce := func(address string) intake.Take {
+		return said(t, server, `{"type":"track","messageId":"m1","userId":"u1","event":"Email Bounced","properties":{"bounce_type":"hard","email":"`+address+`"}}`)
+	}
+	bounced := func(address string) any { return channel.Bounced{Channel: "email", Permanent: true, Address: address} }
+	invalid := customer.EmailInvalidated{Reason: "bounced-permanent"}
+	ada.When(t, bounce("")).Then(at(now, fingerprint(server, "m1"), bounced(""), invalid)...)
+	ada.When(t, bounce("Ada@example.com")).Then(at(now, fingerprint(server, "m1"), bounced("Ada@example.com"), invalid)...)
+	ada.When(t, bounce("grace@example.com")).Then(at(now, fingerprint(server, "m1"), bounced("grace@example.com"))...)
+}
+
+// TestWhoseBehaviourIsKept: a refusal on record, then what the banner says, then a consent on record, then what the source
+// assumes.
+func TestWhoseBehaviourIsKept(t *testing.T) {
+	page := func(choice string) string {
+		return `{"type":"page","messageId":"m1","userId":"u1","context":{"consent":{"categoryPreferences":` + choice + `}}}`
+	}
+	const yes, no, unasked = `{"Analytics":true}`, `{"Analytics":false}`, `null`
+	careful := browser
+	careful.NeedConsent = true
+	agreed := ada.Given(at(now.Add(-time.Minute), "", granted(consent.Analytics, consent.Push))...)
+	refused := ada.Given(at(now.Add(-time.Minute), "", consent.Revoked{Purpose: consent.Analytics, Channel: consent.Push})...)
+	for i, c := range []struct {
+		of     storetest.Spec[intake.State, intake.Take, eventstore.New]
+		source ingest.Source
+		choice string
+		kept   bool
+	}{
+		{ada, browser, unasked, true}, {ada, browser, no, false}, {ada, browser, `{}`, false}, {ada, careful, unasked, false}, {ada, careful, yes, true},
+		{agreed, careful, unasked, true}, {agreed, careful, no, false}, {refused, browser, yes, false}, {refused, browser, unasked, false},
+	} {
+		t.Log(i)
+		outcome := c.of.When(t, said(t, c.source, page(c.choice)))
+		if c.kept {
+			outcome.Then(at(now, fingerprint(browser, "m1"), activity.PageViewed{})...)
+		} else {
+			outcome.Nothing()
+		}
+	}
+}
+
+func TestABannersChoiceIsRecorded(t *testing.T) {
+	choose := func(chosen string) intake.Take {
+		return said(t, browser, `{"type":"track","messageId":"m1","userId":"u1","event":"Segment Consent Preference Updated",
+			"context":{"consent":{"categoryPreferences":{"Analytics":`+chosen+`}}}}`)
+	}
+	refused := consent.Revoked{Purpose: consent.Analytics, Channel: consent.Push, Reason: "customer-request"}
+	ada.When(t, choose("false")).Then(at(now, fingerprint(browser, "m1"), refused)...)
+	anybody.When(t, choose("false")).Then(at(now, fingerprint(browser, "m1"), customer.Created{Source: "web"}, refused)...)
+	take := choose("false")
+	take.Customer = false
+	anybody.When(t, take).Then(at(now, fingerprint(browser, "m1"), refused)...)
+}
+
+func TestNamed(t *testing.T) {
+	for _, c := range []struct {
+		m    ingest.Message
+		want bool
+	}{
+		{ingest.Message{UserID: "u1"}, false}, {ingest.Message{UserID: "null"}, true}, {ingest.Message{UserID: "null", AnonymousID: "a1"}, false},
+		{ingest.Message{Type: "alias", UserID: "u1", PreviousID: "undefined"}, true}, {ingest.Message{Type: "alias", UserID: "null", AnonymousID: "a1", PreviousID: "u0"}, true},
+	} {
+		if named, blocked := intake.Named(c.m); blocked != c.want || named.UserID == "null" {
+			t.Errorf("%+v: blocked %v, named %+v", c.m, blocked, named)
+		}
+	}
+}

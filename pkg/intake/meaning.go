@@ -1,0 +1,156 @@
+package intake
+
+import (
+	"encoding/json"
+	"slices"
+	"time"
+
+	"defter/pkg/activity"
+	"defter/pkg/cart"
+	"defter/pkg/channel"
+	"defter/pkg/consent"
+	"defter/pkg/customer"
+	"defter/pkg/ingest"
+	"defter/pkg/order"
+	"defter/pkg/record"
+	"defter/pkg/segment"
+)
+
+// bannerChannel is the channel of browsers and apps; nothing is sent for analytics, which counts on any.
+const bannerChannel = consent.Push
+
+// meaning returns the events that a message stands for.
+func meaning(c Take, s customer.State, m Message) ([]any, error) {
+	if !c.Customer {
+		if m.Type == "identify" || m.Type == "group" || m.Type == "alias" {
+			return []any{activity.Identified{Traits: traits(m)}}, nil
+		}
+		return ingest.Facts(m.Message, c.Source), nil
+	}
+	if m.Type == "identify" {
+		identify := ingest.Identify(m.Message, c.Source, m.ExternalID, m.Visitor)
+		if email, err := customer.NormalEmail(identify.Email); err == nil {
+			identify.EmailTaken = c.EmailsTaken[email]
+		}
+		return customer.Decide(s, identify)
+	}
+	events, err := heardOf(c.Source, s, m)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range events {
+		s = customer.Evolve(s, e, m.OccurredAt)
+	}
+	more, err := customer.Decide(s, customer.LinkVisitor{VisitorID: m.Visitor, At: m.OccurredAt})
+	if err != nil {
+		return nil, err
+	}
+	events = append(events, more...)
+	switch m.Type {
+	case "alias":
+		if c.Source.Trusted {
+			more, err = customer.Decide(s, customer.Alias{PreviousID: m.Previous, At: m.OccurredAt})
+		} else { // who knows a public key can say who a visitor is, and not that another customer is theirs
+			more, err = customer.Decide(s, customer.LinkVisitor{VisitorID: m.Previous, At: m.OccurredAt})
+		}
+	case "group":
+		more, err = customer.Decide(s, customer.JoinGroup{GroupID: m.GroupID, Traits: traits(m)})
+	default:
+		more = ingest.Facts(m.Message, c.Source)
+	}
+	return append(events, more...), err
+}
+
+// heardOf makes a customer of whom nothing is known yet.
+func heardOf(source ingest.Source, s customer.State, m Message) ([]any, error) {
+	if s.Status != customer.StatusNone {
+		return nil, nil
+	}
+	return customer.Decide(s, customer.Identify{Source: ingest.Identify(m.Message, source, "", "").Source, ExternalID: m.ExternalID, At: m.OccurredAt})
+}
+
+// chosen is what a banner says was chosen about analytics, as events (ADR 27). A refusal is recorded of anybody, since it
+// must be kept to; a consent has a term, and may have ended by the time that it is told.
+func chosen(c Take, s record.State, m Message) ([]any, error) {
+	granted, told := ingest.Chosen(m.Message)
+	if !told || granted && (s.Customer.Status == customer.StatusDeactivated || !consent.Expiry(m.OccurredAt).After(c.Now)) {
+		return nil, nil
+	}
+	from := ingest.Identify(m.Message, c.Source, "", "")
+	choice, err := consent.Decide(s.Consent, consent.Choose{
+		Purpose: consent.Analytics, Granted: granted, Channel: bannerChannel, Method: "consent-banner", IPAddress: from.IPAddress, UserAgent: from.UserAgent,
+		At: m.OccurredAt,
+	})
+	if err != nil || len(choice) == 0 || !c.Customer {
+		return choice, err
+	}
+	created, err := heardOf(c.Source, s.Customer, m)
+	return append(created, choice...), err
+}
+
+// begun is the events, and before one that puts the first product into a cart that the cart is begun.
+func begun(s record.State, events []any, source ingest.Source, at time.Time) []any {
+	for i, event := range events {
+		id, begins := s.Cart.Begins(event, at)
+		if !begins {
+			continue
+		}
+		from, ok := map[string]string{"browser": "web", "mobile": "mobile"}[source.Kind]
+		if !ok {
+			from = "api"
+		}
+		return slices.Insert(slices.Clone(events), i, any(cart.Created{CartID: id, Source: from}))
+	}
+	return events
+}
+
+// Consequences are what follows from what became of messages: who complains or unsubscribes no longer consents, and an
+// address that takes no mail is not written to again. What happened before a consent was given or renewed does not end it, and a
+// bounce of another address says nothing about this one.
+func Consequences(s record.State, events []any, at time.Time) []any {
+	var follow []any
+	revoke := func(on, reason string) {
+		current := s.Consent.Current[consent.Key(consent.Marketing, consent.Channel(on))]
+		given := current.GrantedAt
+		if current.RenewedAt != nil {
+			given = *current.RenewedAt
+		}
+		if current.Status == consent.StatusActive && !at.Before(given) {
+			follow = append(follow, consent.Revoked{Purpose: consent.Marketing, Channel: consent.Channel(on), Reason: reason})
+		}
+	}
+	for _, event := range events {
+		switch e := event.(type) {
+		case order.PaymentSucceeded:
+			more, _ := segment.Decide(s.Segment, segment.Paid{}) // knows no error
+			follow = append(follow, more...)
+		case channel.Complained:
+			revoke(e.Channel, "complaint")
+		case channel.Unsubscribed:
+			revoke(e.Channel, "unsubscribed")
+		case channel.Bounced:
+			address, err := customer.NormalEmail(e.Address)
+			if e.Permanent && s.Customer.Email != "" && !s.Customer.EmailInvalid && (e.Address == "" || err == nil && address == s.Customer.Email) {
+				follow = append(follow, customer.EmailInvalidated{Reason: "bounced-permanent"})
+			}
+		}
+	}
+	return follow
+}
+
+// traits are a message's traits, but for those whose numbers are out of every range.
+func traits(m Message) map[string]any {
+	var members map[string]json.RawMessage
+	_ = json.Unmarshal(m.Traits, &members) // it is an object, null or absent
+	known := make(map[string]any, len(members))
+	for name, raw := range members {
+		var value any
+		if json.Unmarshal(raw, &value) == nil {
+			known[name] = value
+		}
+	}
+	if len(known) == 0 {
+		return nil
+	}
+	return known
+}
