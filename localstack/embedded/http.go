@@ -26,7 +26,10 @@ func (s *System) routes() http.Handler {
 	mux := http.NewServeMux()
 	for _, f := range topology.Functions {
 		for _, route := range f.Routes {
-			mux.Handle(route.Method+" "+pattern(route.Path), s.gateway(route, s.handlers[f.Name].(lambdaio.Endpoint)))
+			handler := s.gateway(route, s.handlers[f.Name].(lambdaio.Endpoint))
+			for _, path := range route.Paths() {
+				mux.Handle(route.Method+" "+pattern(path), handler)
+			}
 		}
 	}
 	mux.HandleFunc("POST /_local/clock", s.open(s.advanceClock))
@@ -53,8 +56,14 @@ func (s *System) routes() http.Handler {
 	return mux
 }
 
-// pattern is a route's path as the standard library writes it: {rest+}, the rest of a path, is {rest...}.
-func pattern(path string) string { return strings.Replace(path, "+}", "...}", 1) }
+// pattern is a route's path as the standard library writes it: {rest+}, the rest of a path, is {rest...}, and a slash at the end
+// is no more than that.
+func pattern(path string) string {
+	if strings.HasSuffix(path, "/") {
+		return path + "{$}"
+	}
+	return strings.Replace(path, "+}", "...}", 1)
+}
 
 // gateway is API Gateway's HTTP API: it hands a request to the function and writes its answer.
 func (s *System) gateway(route topology.Route, endpoint lambdaio.Endpoint) http.Handler {
@@ -64,16 +73,23 @@ func (s *System) gateway(route topology.Route, endpoint lambdaio.Endpoint) http.
 			params = append(params, strings.TrimRight(name, "+}"))
 		}
 	}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRequest))
-		if err != nil {
-			problem(w, r.Context(), fault.New(fault.Invalid, "too-large", "the body has more than %d bytes", maxRequest))
-			return
-		}
+	guard := guarded
+	if route.Auth == topology.WriteKey || forClients[route.Path] { // web pages use these
+		guard = anyOrigin
+	}
+	return guard(func(w http.ResponseWriter, r *http.Request) {
 		in := lambdaio.Request{
-			ID: newID(), Route: route.Method + " " + route.Path, Path: r.URL.Path, Body: body,
+			ID: newID(), Route: route.Method + " " + route.Path, Path: lambdaio.Plain(r.URL.Path),
 			Params: make(map[string]string, len(params)), Header: make(map[string]string, len(r.Header)),
+			Open: func(limit int) ([]byte, error) {
+				body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, int64(min(limit, maxRequest))))
+				if err != nil {
+					return nil, lambdaio.TooLarge(limit)
+				}
+				return body, nil
+			},
 		}
+		var err error
 		if in.Query, err = lambdaio.Query(in.Path, r.URL.RawQuery); err != nil {
 			problem(w, r.Context(), err)
 			return
@@ -139,29 +155,38 @@ func (s *System) open(answer answer) http.HandlerFunc {
 	})
 }
 
-// guarded answers only what was meant for this machine.
+// forClients are the public routes that web pages of any origin use: what their SDKs ask for when they start, and preflights.
+var forClients = map[string]bool{"/v1/m": true, "/v1/projects/{writeKey}/settings": true, "/{path+}": true}
+
+// guarded answers only what was meant for this machine: the keys of this run are no secrets, so that any web page that is open
+// in a browser here could use them.
 func guarded(answer http.HandlerFunc) http.HandlerFunc {
+	return anyOrigin(func(w http.ResponseWriter, r *http.Request) {
+		if origin := r.Header.Get("Origin"); origin != "" && origin != "http://"+r.Host && origin != "https://"+r.Host {
+			problem(w, r.Context(), notFromHere())
+			return
+		}
+		answer(w, r)
+	})
+}
+
+// anyOrigin answers pages of any origin, and nobody who sent a request here by a name of their own.
+func anyOrigin(answer http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		if !fromHere(r) {
-			problem(w, r.Context(), fault.New(fault.Unauthorized, "not-from-here", "this is for programs on this machine, and for pages of this address"))
+		host, _, err := net.SplitHostPort(r.Host)
+		if err != nil {
+			host = strings.Trim(r.Host, "[]")
+		}
+		if host != "localhost" && host != "127.0.0.1" && host != "::1" {
+			problem(w, r.Context(), notFromHere())
 			return
 		}
 		answer(w, r)
 	}
 }
 
-// fromHere says whether a request was meant for this machine: not a web page's of another origin, nor one that was sent
-// here by a name of its own.
-func fromHere(r *http.Request) bool {
-	host, _, err := net.SplitHostPort(r.Host)
-	if err != nil {
-		host = r.Host
-	}
-	if host != "localhost" && host != "127.0.0.1" && host != "::1" {
-		return false
-	}
-	origin := r.Header.Get("Origin")
-	return origin == "" || origin == "http://"+r.Host
+func notFromHere() error {
+	return fault.New(fault.Unauthorized, "not-from-here", "this is for programs on this machine, and for pages of this address")
 }
 
 func (s *System) showClock(context.Context, *http.Request) (any, error) {

@@ -179,7 +179,7 @@ func TestOrigins(t *testing.T) {
 		}
 	}
 
-	for _, path := range []string{"/v1/t", "/v1/batch", "/beacon/v1/batch", "/api/s/track", "/anything/else"} {
+	for _, path := range []string{"/v1/t", "/v1/batch", "/beacon/v1/batch", "/api/s/track"} {
 		a := s.with("Authorization", "", "Origin", "https://shop.example.com", "Access-Control-Request-Method", "POST").send("OPTIONS", path, nil).expect(204)
 		allowed := strings.ToLower(a.header.Get("Access-Control-Allow-Headers"))
 		for _, name := range []string{"authorization", "content-type", "anonymousid", "x-retry-count", "x-write-key", "x-ip-policy"} {
@@ -648,7 +648,7 @@ func TestTooLargeBodies(t *testing.T) {
 }
 
 // zipped is a body as clients compress it.
-func zipped(body m) string {
+func zipped(body any) string {
 	var b bytes.Buffer
 	w := gzip.NewWriter(&b)
 	raw, _ := json.Marshal(body)

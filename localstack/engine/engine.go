@@ -12,14 +12,17 @@ package engine
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"database/sql"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -146,6 +149,9 @@ func (e *Engine) start(ctx context.Context, c Config) error {
 		return err
 	}
 	file := filepath.Join(dir, databaseFile)
+	if err := ownFile(file); err != nil {
+		return err
+	}
 	if err := e.listen(ctx, c, binary, file); err != nil {
 		return err
 	}
@@ -156,6 +162,15 @@ func (e *Engine) start(ctx context.Context, c Config) error {
 		return err
 	}
 	return checkStreamSchema(ctx, e.db)
+}
+
+// ownFile makes the database a file that its owner alone reads; those that the engine puts beside it get the same rights.
+func ownFile(path string) error {
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return err
+	}
+	return errors.Join(file.Chmod(0o600), file.Close()) // an older one may be open to others
 }
 
 // listen starts the process and waits until it listens, with another port if the free one it was given is taken by then.
@@ -173,11 +188,12 @@ func (e *Engine) listen(ctx context.Context, c Config, binary, file string) erro
 			}
 			port = free
 		}
-		p, err := launch(log, e.lock, binary, "serve", "--host", "127.0.0.1", "--port", strconv.Itoa(port), "--db-path", file)
+		host := ownAddress()
+		p, err := launch(log, e.lock, binary, "serve", "--host", host, "--port", strconv.Itoa(port), "--db-path", file)
 		if err != nil {
 			return err
 		}
-		e.process, e.endpoint = p, "http://"+net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+		e.process, e.endpoint = p, "http://"+net.JoinHostPort(host, strconv.Itoa(port))
 		select {
 		case <-p.listening:
 			return nil
@@ -243,6 +259,18 @@ func (c Config) binary() (string, error) {
 func isFile(path string) bool {
 	info, err := os.Stat(path)
 	return err == nil && info.Mode().IsRegular()
+}
+
+// ownAddress is a loopback address that nobody can guess. The engine answers pages of every origin, whatever the signature: on
+// 127.0.0.1 any web page that is open in a browser of this machine could look for its port and use it. Linux has 16 million
+// addresses to choose from; elsewhere there is one.
+func ownAddress() string {
+	if runtime.GOOS != "linux" {
+		return "127.0.0.1"
+	}
+	var own [3]byte
+	_, _ = rand.Read(own[:]) // never fails
+	return netip.AddrFrom4([4]byte{127, own[0], own[1], max(2, min(own[2], 254))}).String()
 }
 
 func freePort() (int, error) {

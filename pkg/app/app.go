@@ -56,6 +56,7 @@ type App struct {
 	gate    gate // before the streams that SDKs write to
 	sources sources
 	rates   rates
+	budgets budgets
 }
 
 // Settings are the deployment's.
@@ -135,8 +136,8 @@ func (a *App) API(answer answerFunc, repeat repeatFunc) lambdaio.Handler {
 		if err := a.authenticate(ctx, c); err != nil {
 			return lambdaio.Response{}, err
 		}
-		if len(r.Body) > maxBody {
-			return lambdaio.Response{}, fault.New(fault.Invalid, "too-large", "the body has %d bytes, at most %d", len(r.Body), maxBody)
+		if err := c.Load(maxBody); err != nil {
+			return lambdaio.Response{}, err
 		}
 		if repeat == nil || r.Header["idempotency-key"] == "" {
 			return answer(ctx, c)
@@ -208,7 +209,7 @@ func (a *App) idempotent(ctx context.Context, c *Call) error {
 		return err
 	}
 	c.key = "KEY#" + name
-	c.hash, err = a.Keyring.Lookup(ctx, "request", digest(c.Route, c.Path, string(c.Body)))
+	c.hash, err = a.Keyring.Lookup(ctx, "request", digest(c.Route, c.Path, c.Query.Encode(), string(c.Body)))
 	return err
 }
 

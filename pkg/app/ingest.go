@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,11 +16,13 @@ import (
 	"defter/pkg/fault"
 	"defter/pkg/ingest"
 	"defter/pkg/intake"
+	"defter/pkg/metric"
 	"defter/pkg/record"
 	"defter/pkg/view"
 )
 
 const (
+	maxAside       = 50 // messages of one request that are quarantined; more are counted
 	ingestWorkers  = 8
 	ingestAttempts = 30  // of a commit that others overtake: a fact is always accepted
 	commitMessages = 200 // of one customer, before the next commit
@@ -68,6 +71,10 @@ func (a *App) ingest(ctx context.Context, c *Call, source ingest.Source, parsed 
 			names = append(names, stream)
 		}
 		streams[stream] = append(streams[stream], in)
+	}
+	if more := len(parsed.Rejected) - maxAside; more > 0 {
+		slog.WarnContext(ctx, "events dropped", metric.Count(metric.EventsDropped, more), "source", source.ID, "reason", "more than "+strconv.Itoa(maxAside)+" of a request cannot be taken in")
+		parsed.Rejected = parsed.Rejected[:maxAside]
 	}
 	for _, rejected := range parsed.Rejected {
 		rejected.Origin.IP = from
@@ -187,10 +194,17 @@ func (a *App) takeAll(ctx context.Context, c *Call, source ingest.Source, stream
 	_, isCustomer := view.CustomerID(stream)
 	take := intake.Take{Customer: isCustomer, Source: source, Messages: messages, EmailsTaken: map[string]bool{}, Counted: map[string]bool{}}
 	emails := map[string]string{} // addresses by the keys of their claims
+	paid := false                 // whether somebody never heard of was taken from the budgets
 	command := eventstore.Command{
 		Stream: stream, Folds: []eventstore.AnyFold{record.Fold, ingest.SeenFold}, Attempts: ingestAttempts,
 		Meta: eventstore.Meta{Actor: c.Actor, Source: source.Kind, CorrelationID: correlation(c)},
 		Decide: func(h *eventstore.Head) (eventstore.Decision, error) {
+			if h.Version == 0 && !paid {
+				if err := a.affordPerson(ctx, source, c.SourceIP); err != nil {
+					return eventstore.Decision{}, err
+				}
+				paid = true
+			}
 			take.Now = h.Now
 			events, err := intake.Decide(intake.State{Record: record.Fold.Of(h), Seen: ingest.SeenFold.Of(h)}, take)
 			if err != nil {

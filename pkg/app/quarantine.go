@@ -58,7 +58,8 @@ const (
 type quarantined struct {
 	Reason string `json:"reason"`
 	Bytes  int    `json:"bytes"`
-	Stream string `json:"stream"` // whose data key seals it
+	Stream string `json:"stream"`          // whose data key seals it
+	About  string `json:"about,omitempty"` // whom it is about, where it is sealed under the system's key
 }
 
 // aside is what is sealed: the message, and what it came with, without which it would be another message when it is tried
@@ -92,13 +93,20 @@ func keptHeader(header map[string]string) map[string]string {
 }
 
 // quarantineMessage keeps a message of an accepted request that cannot be taken in, with the reason. It is sealed under the
-// data key of whom it is about, and so goes with them; of somebody erased nothing is kept.
+// data key of whom it is about, and so goes with them; of somebody erased nothing is kept. Who was never heard of gets no key for
+// it: names can be made up without end.
 func (a *App) quarantineMessage(ctx context.Context, source ingest.Source, stream string, rejected ingest.Rejected, now time.Time) error {
 	kept := aside{Origin: rejected.Origin}
 	if len(kept.Origin.Context) > ingest.MaxEventBytes {
 		kept.Origin.Context = json.RawMessage(`"too large"`) // which is refused again, as it would be
 	}
-	row, err := a.quarantineRow(ctx, source, stream, rejected.Raw, rejected.Reason, kept, fmt.Sprintf("%013d#%s", now.UnixMilli(), a.NewID()), now)
+	about := ""
+	if known, err := a.Keyring.Known(ctx, stream); err != nil {
+		return err
+	} else if !known {
+		stream, about = quarantineOwner, stream
+	}
+	row, err := a.quarantineRow(ctx, source, stream, about, rejected.Raw, rejected.Reason, kept, fmt.Sprintf("%013d#%s", now.UnixMilli(), a.NewID()), now)
 	if errors.Is(err, eventstore.ErrErased) {
 		return nil
 	}
@@ -113,7 +121,7 @@ func (a *App) quarantineMessage(ctx context.Context, source ingest.Source, strea
 func (a *App) quarantineElement(ctx context.Context, source ingest.Source, raw json.RawMessage, from posted, now time.Time) error {
 	// What tells two deliveries of the same words apart, where the service says so.
 	id := digest(source.ID, from.Header["webhook-id"], from.Header["x-shopify-webhook-id"], string(raw))
-	row, err := a.quarantineRow(ctx, source, quarantineOwner, raw, "no rule fits the delivery", aside{Delivery: &from}, fmt.Sprintf("%013d#%s", now.UnixMilli(), id), now)
+	row, err := a.quarantineRow(ctx, source, quarantineOwner, "", raw, "no rule fits the delivery", aside{Delivery: &from}, fmt.Sprintf("%013d#%s", now.UnixMilli(), id), now)
 	if err != nil {
 		return err
 	}
@@ -122,7 +130,7 @@ func (a *App) quarantineElement(ctx context.Context, source ingest.Source, raw j
 	return err
 }
 
-func (a *App) quarantineRow(ctx context.Context, source ingest.Source, stream string, raw json.RawMessage, reason string, kept aside, sk string, now time.Time) (view.Row, error) {
+func (a *App) quarantineRow(ctx context.Context, source ingest.Source, stream, about string, raw json.RawMessage, reason string, kept aside, sk string, now time.Time) (view.Row, error) {
 	if kept.Message = raw; len(raw) > ingest.MaxEventBytes || !json.Valid(raw) {
 		kept.Message, kept.Cut = nil, raw[:min(len(raw), ingest.MaxEventBytes)]
 	}
@@ -137,7 +145,7 @@ func (a *App) quarantineRow(ctx context.Context, source ingest.Source, stream st
 	if row.Sealed, err = a.Log.Vault.Seal(ctx, stream, row.PK+row.SK, content.Bytes()); err != nil {
 		return view.Row{}, fmt.Errorf("seal quarantined event: %w", err)
 	}
-	if row.Data, err = json.Marshal(quarantined{Reason: reason, Bytes: len(raw), Stream: stream}); err != nil {
+	if row.Data, err = json.Marshal(quarantined{Reason: reason, Bytes: len(raw), Stream: stream, About: about}); err != nil {
 		return view.Row{}, err
 	}
 	slog.WarnContext(ctx, "event quarantined", metric.Count(metric.EventsQuarantined, 1), "source", source.ID, "reason", reason)

@@ -219,6 +219,7 @@ func (w *world) allQuarantined(query string) int {
 func TestQuarantinedUnderTheKeyOfANumber(t *testing.T) {
 	w := begin(t)
 	id, key := w.source(strict)
+	w.sends("server", "batch", `{"batch":[{"type":"identify","userId":4711,"traits":{"firstName":"A"}},{"type":"identify","anonymousId":12,"traits":{"firstName":"B"}}]}`).expect(200)
 	w.sends(key, "batch", `{"batch":[{"type":"purr","userId":4711},{"type":"purr","userId":"","anonymousId":12},{"type":"purr","userId":true}]}`).expect(200)
 	rows, _, err := w.Views.Table.List(context.Background(), quarantinePrefix+id, "", "", 10, false)
 	if err != nil {

@@ -16,7 +16,8 @@ import (
 
 const (
 	sourcesFor   = 10 * time.Second // how long a change of a source may go unnoticed by other instances
-	unknownAgain = time.Second      // before an unknown key makes the sources be read again
+	unknownAgain = time.Second      // before a key that nobody has makes the sources be read again
+	maxAbsent    = 1000             // such keys remembered
 	maxOverlap   = 90 * 24 * time.Hour
 )
 
@@ -30,6 +31,10 @@ type SourceRequest struct {
 	UnknownEvents     *string   `json:"unknownEvents,omitempty" enum:"accept,quarantine" description:"track events that are none of the e-commerce specification; default accept"`
 	AnalyticsConsent  *string   `json:"analyticsConsent,omitempty" enum:"assumed,required" description:"whether behaviour is kept of customers who were not asked; default assumed. Of those who refused it is never kept"`
 	RequestsPerSecond *int64    `json:"requestsPerSecond,omitempty" minimum:"1" maximum:"10000" description:"default 1000"`
+	// Of a page's or an app's source.
+	MessagesPerRequest *int64 `json:"messagesPerRequest,omitempty" minimum:"0" maximum:"2500" description:"of a browser or mobile source; 0 for the default, 100 of a browser and 500 of an app. A larger request is answered 413"`
+	MessagesPerMinute  *int64 `json:"messagesPerMinute,omitempty" minimum:"0" maximum:"6000000" description:"of a browser or mobile source; 0 for the default, 30000. Beyond it requests are answered 429"`
+	NewPeoplePerMinute *int64 `json:"newPeoplePerMinute,omitempty" minimum:"0" maximum:"6000000" description:"customers and visitors whom a browser or mobile source may be the first to tell of; 0 for the default, 1500. Beyond it requests are answered 429"`
 
 	Webhook *source.Webhook `json:"webhook,omitempty" description:"of a source of kind webhook: how deliveries are signed and what they mean. stripe, shopify and sendgrid need no rules of their own. An absent secret stays as it was"`
 }
@@ -49,19 +54,24 @@ type WriteKeyShown struct {
 
 // SourceShown is a source as the API shows it.
 type SourceShown struct {
-	SourceID          string          `json:"sourceId"`
-	Name              string          `json:"name"`
-	Kind              string          `json:"kind"`
-	Trusted           bool            `json:"trusted" description:"may say what was ordered and paid"`
-	Enabled           bool            `json:"enabled"`
-	AllowedOrigins    []string        `json:"allowedOrigins"`
-	AllowedEvents     []string        `json:"allowedEvents"`
-	UnknownEvents     string          `json:"unknownEvents"`
-	AnalyticsConsent  string          `json:"analyticsConsent"`
-	RequestsPerSecond int64           `json:"requestsPerSecond"`
-	Webhook           *source.Webhook `json:"webhook,omitempty" description:"without its secret"`
-	WriteKeys         []WriteKeyShown `json:"writeKeys"`
-	CreatedAt         time.Time       `json:"createdAt"`
+	SourceID          string   `json:"sourceId"`
+	Name              string   `json:"name"`
+	Kind              string   `json:"kind"`
+	Trusted           bool     `json:"trusted" description:"may say what was ordered and paid"`
+	Enabled           bool     `json:"enabled"`
+	AllowedOrigins    []string `json:"allowedOrigins"`
+	AllowedEvents     []string `json:"allowedEvents"`
+	UnknownEvents     string   `json:"unknownEvents"`
+	AnalyticsConsent  string   `json:"analyticsConsent"`
+	RequestsPerSecond int64    `json:"requestsPerSecond"`
+
+	MessagesPerRequest int64 `json:"messagesPerRequest"`
+	MessagesPerMinute  int64 `json:"messagesPerMinute,omitempty" description:"absent for any number"`
+	NewPeoplePerMinute int64 `json:"newPeoplePerMinute,omitempty" description:"absent for any number"`
+
+	Webhook   *source.Webhook `json:"webhook,omitempty" description:"without its secret"`
+	WriteKeys []WriteKeyShown `json:"writeKeys"`
+	CreatedAt time.Time       `json:"createdAt"`
 }
 
 // SourceList is all sources.
@@ -78,6 +88,9 @@ func (r SourceRequest) apply(s *source.Settings) {
 	set(&s.UnknownEvents, r.UnknownEvents)
 	set(&s.AnalyticsConsent, r.AnalyticsConsent)
 	set(&s.RequestsPerSecond, r.RequestsPerSecond)
+	set(&s.MessagesPerRequest, r.MessagesPerRequest)
+	set(&s.MessagesPerMinute, r.MessagesPerMinute)
+	set(&s.NewPeoplePerMinute, r.NewPeoplePerMinute)
 	if r.Webhook != nil {
 		next := *r.Webhook
 		if next.Secret == "" && s.Webhook != nil {
@@ -216,6 +229,7 @@ func (a *App) showSource(ctx context.Context, s source.Source) (SourceShown, err
 		UnknownEvents: s.Settings.UnknownEvents, AnalyticsConsent: s.Settings.AnalyticsConsent, RequestsPerSecond: s.Settings.RequestsPerSecond,
 		WriteKeys: []WriteKeyShown{}, CreatedAt: s.CreatedAt,
 	}
+	shown.MessagesPerRequest, shown.MessagesPerMinute, shown.NewPeoplePerMinute = s.Settings.Budget()
 	if s.Settings.Webhook != nil {
 		open := *s.Settings.Webhook
 		open.Secret = ""
@@ -234,11 +248,6 @@ func (a *App) showSource(ctx context.Context, s source.Source) (SourceShown, err
 	return shown, nil
 }
 
-// writeKeyOf is what a client presents: made from the key's id and a secret, and stored nowhere.
-func (a *App) writeKeyOf(ctx context.Context, sourceID, keyID string) (string, error) {
-	return a.Keyring.Token(ctx, "write-key", sourceID+"/"+keyID)
-}
-
 // sources remembers who may send.
 type sources struct {
 	loading sync.Mutex // one at a time reads them
@@ -247,7 +256,8 @@ type sources struct {
 	byKey   map[string]issued
 	ids     []string // of all sources
 	read    time.Time
-	changed int // how often they were forgotten: what was read before that is not remembered
+	absent  map[string]bool // keys that were genuine once, and that no source has
+	changed int             // how often they were forgotten: what was read before that is not remembered
 }
 
 // issued is a source as one of its write keys finds it.
@@ -265,13 +275,14 @@ func (s *sources) forget() {
 	s.changed++
 }
 
-// remembered returns what is known of who presents a write key; ok is false where it must be read again.
+// remembered returns what is known of who presents a write key; ok is false where it must be read again. A key that was not
+// found a moment ago may have been issued since.
 func (s *sources) remembered(presented string, now time.Time) (byKey map[string]issued, ids []string, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	_, known := s.byKey[presented]
 	age := now.Sub(s.read)
-	return s.byKey, s.ids, s.byKey != nil && age >= 0 && (age < unknownAgain || known && age < sourcesFor)
+	return s.byKey, s.ids, s.byKey != nil && age >= 0 && (age < unknownAgain || (known || s.absent[presented]) && age < sourcesFor)
 }
 
 // known returns the sources by what their clients present, no older than a while.
@@ -311,7 +322,16 @@ func (a *App) known(ctx context.Context, presented string) (map[string]issued, [
 	a.sources.mu.Lock()
 	defer a.sources.mu.Unlock()
 	if a.sources.changed == changed {
+		if began.Sub(a.sources.read) >= sourcesFor || len(a.sources.absent) >= maxAbsent {
+			a.sources.absent = nil
+		}
 		a.sources.byKey, a.sources.ids, a.sources.read = byKey, ids, began
+		if _, ok := byKey[presented]; !ok && presented != "" {
+			if a.sources.absent == nil {
+				a.sources.absent = map[string]bool{}
+			}
+			a.sources.absent[presented] = true
+		}
 	}
 	return byKey, ids, nil
 }
@@ -346,7 +366,9 @@ func (a *App) sourceByID(ctx context.Context, id string) (ingest.Source, *source
 
 // senderOf is a source as its messages are judged.
 func senderOf(s source.Source) ingest.Source {
+	perRequest, messages, people := s.Settings.Budget()
 	return ingest.Source{
+		MessagesPerRequest: int(perRequest), MessagesPerMinute: messages, NewPeoplePerMinute: people,
 		ID: s.ID, Kind: s.Settings.Kind, Trusted: s.Settings.Trusted(), AllowedEvents: s.Settings.AllowedEvents, AllowedOrigins: s.Settings.AllowedOrigins,
 		RefuseUnknown: s.Settings.UnknownEvents == source.Quarantine, NeedConsent: s.Settings.AnalyticsConsent == source.Required,
 		Rate: s.Settings.RequestsPerSecond,
@@ -355,9 +377,6 @@ func senderOf(s source.Source) ingest.Source {
 
 // source returns who presents a write key.
 func (a *App) source(ctx context.Context, key string) (ingest.Source, error) {
-	if key == "" {
-		return ingest.Source{}, fault.New(fault.Unauthorized, "no-write-key", "failed to read writekey from header")
-	}
 	if s, ok := a.Fixed[key]; ok {
 		return s, nil
 	}
@@ -365,13 +384,24 @@ func (a *App) source(ctx context.Context, key string) (ingest.Source, error) {
 	return senderOf(s.source), err
 }
 
+// storedSource is source of those that are stored. One who makes a key up is refused without a read: the key itself tells.
 func (a *App) storedSource(ctx context.Context, key string) (issued, error) {
-	byKey, _, err := a.known(ctx, key)
+	if key == "" {
+		return issued{}, noWriteKey()
+	}
+	ours, err := a.genuine(ctx, key)
 	if err != nil {
 		return issued{}, err
 	}
-	known, ok := byKey[key]
-	if !ok || !known.key.ValidAt(a.Now()) {
+	var known issued
+	if ours {
+		byKey, _, err := a.known(ctx, key)
+		if err != nil {
+			return issued{}, err
+		}
+		known, ours = byKey[key]
+	}
+	if !ours || !known.key.ValidAt(a.Now()) {
 		return issued{}, fault.New(fault.Unauthorized, "invalid-write-key", "invalid write key")
 	}
 	if !known.source.Settings.Enabled {

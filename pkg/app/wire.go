@@ -1,27 +1,22 @@
 package app
 
 import (
-	"bytes"
-	"compress/gzip"
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
-	"io"
 	"log/slog"
 	"maps"
-	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"defter/pkg/eventstore"
 	"defter/pkg/fault"
 	"defter/pkg/ingest"
 	"defter/pkg/lambdaio"
+	"defter/pkg/source"
 	"defter/pkg/webhook"
-
-	"golang.org/x/time/rate"
 )
 
 // gif is one transparent pixel.
@@ -34,12 +29,12 @@ const allowedHeaders = "Authorization, Content-Type, Content-Encoding, Anonymous
 func (a *App) IngestEvents(ctx context.Context, r lambdaio.Request) (lambdaio.Response, error) {
 	response, err := a.receive(ctx, r)
 	if err != nil {
-		if response = lambdaio.ProblemOf(ctx, err, r.ID); response.Status < 500 && response.Status != 429 && r.Header["x-strict-mode"] == "0" {
+		if response = lambdaio.ProblemOf(ctx, err, r.ID, (*lambdaio.Problem).ForSDKs); response.Status < 500 && response.Status != 429 && r.Header["x-strict-mode"] == "0" {
 			response = accepted()
 		}
 	}
-	header := map[string]string{"vary": "Origin"} // always: settings may be kept by caches, for pages of any origin
-	if origin := r.Header["origin"]; origin != "" {
+	header := map[string]string{"vary": "Origin"} // always: a cache must not give one origin's answer to another
+	if origin := r.Header["origin"]; origin != "" && forPages(r.Path) {
 		header["access-control-allow-origin"], header["access-control-allow-credentials"] = origin, "true"
 		header["access-control-expose-headers"] = "Retry-After"
 		if strings.HasPrefix(r.Route, "OPTIONS ") {
@@ -49,6 +44,20 @@ func (a *App) IngestEvents(ctx context.Context, r lambdaio.Request) (lambdaio.Re
 	maps.Copy(header, response.Header)
 	response.Header = header
 	return response, nil
+}
+
+// pageRoutes are the addresses that web pages send to or ask. A preflight is granted for no other: what needs an API key is not
+// for pages.
+var pageRoutes = []string{"/v1/projects/", "/sourceConfig", "/beacon/", "/pixel/", "/api/s/", "/v1/m", "/v1/batch", "/v1/b", "/v1/merge"}
+
+func forPages(path string) bool {
+	for _, route := range pageRoutes {
+		if path == route || strings.HasSuffix(route, "/") && strings.HasPrefix(path, route) || route == "/sourceConfig" && strings.HasPrefix(path, route+"/") {
+			return true
+		}
+	}
+	kind, ok := strings.CutPrefix(path, "/v1/")
+	return ok && ingest.IsMessage(ingest.Kind(kind))
 }
 
 // mayAsk is the headers that a browser may send: those known, and those that it asks for. New releases of the SDKs bring
@@ -84,31 +93,19 @@ func (a *App) receive(ctx context.Context, r lambdaio.Request) (lambdaio.Respons
 // accept takes in one request. It answers 200 only when every event is stored or quarantined.
 func (a *App) accept(ctx context.Context, r lambdaio.Request, kind string) (lambdaio.Response, error) {
 	now := a.Now().UTC()
-	var parsed ingest.Request
-	var err error
-	if r.Body, err = unzipped(r); err == nil {
-		parsed, err = ingest.Parse(r.Body, kind, now)
-	}
-	key := writeKey(r, parsed.WriteKey)
-	if key == "" && fault.SlugOf(err) == "too-large" { // and so the key in it was not read
+	source, err := a.sender(ctx, &r)
+	if err != nil {
 		return lambdaio.Response{}, err
 	}
-	source, authErr := a.source(ctx, key)
-	switch { // who asks comes before what is wrong with the body: strangers learn nothing
-	case authErr != nil:
-		return lambdaio.Response{}, authErr
-	case strings.HasSuffix(r.Path, "/import") && !source.Trusted:
-		return lambdaio.Response{}, fault.New(fault.Unauthorized, "not-a-server-source", "only a server's write key may import")
-	case strings.HasSuffix(r.Path, "/replay") && (!source.Trusted || r.Header["x-rudder-source-id"] != source.ID):
-		return lambdaio.Response{}, fault.New(fault.Unauthorized, "not-the-source", "a replay needs a server's write key, and its source in X-Rudder-Source-Id")
-	case source.Kind == "webhook":
-		return lambdaio.Response{}, fault.New(fault.Unauthorized, "not-an-sdk-source", "a webhook's write key is for webhooks")
-	case !originAllowed(source, r.Header["origin"]):
-		return lambdaio.Response{}, fault.New(fault.Unauthorized, "origin-not-allowed", "this web page may not use this write key")
-	case err != nil:
+	if r.Body, err = unzipped(&r, most(source)); err != nil {
 		return lambdaio.Response{}, err
-	case !a.rates.allow(source, a.Now()):
-		return lambdaio.Response{}, fault.New(fault.Busy, "rate-limited", "this source sends more than %d requests a second", source.Rate)
+	}
+	parsed, err := ingest.ParseAtMost(r.Body, kind, cmp.Or(source.MessagesPerRequest, ingest.MaxBatchEvents), now)
+	if err != nil {
+		return lambdaio.Response{}, err
+	}
+	if err := a.afford(ctx, source, r.SourceIP, int64(len(parsed.Messages)+len(parsed.Rejected))); err != nil {
+		return lambdaio.Response{}, err
 	}
 	c := &Call{Request: r, Actor: "source:" + source.ID}
 	if r.Header["idempotency-key"] != "" {
@@ -139,12 +136,8 @@ func (a *App) accept(ctx context.Context, r lambdaio.Request, kind string) (lamb
 
 // takeWebhook takes in what another service posts. A delivery that comes again changes nothing.
 func (a *App) takeWebhook(ctx context.Context, r lambdaio.Request) (lambdaio.Response, error) {
-	key := writeKey(r, "")
-	if key == "" {
-		return lambdaio.Response{}, fault.New(fault.Unauthorized, "no-write-key", "failed to read writekey from header")
-	}
 	now := a.Now().UTC()
-	stored, err := a.storedSource(ctx, key)
+	stored, err := a.storedSource(ctx, presented(r))
 	if err != nil {
 		return lambdaio.Response{}, err
 	}
@@ -153,14 +146,15 @@ func (a *App) takeWebhook(ctx context.Context, r lambdaio.Request) (lambdaio.Res
 	if err != nil { // of another kind
 		return lambdaio.Response{}, err
 	}
-	if r.Body, err = unzipped(r); err != nil {
-		return lambdaio.Response{}, err
+	if !a.rates.allow(sender, now) {
+		return lambdaio.Response{}, tooOften(sender)
 	}
-	switch {
-	case len(r.Body) > ingest.MaxBatchBytes:
-		return lambdaio.Response{}, fault.New(fault.Invalid, "too-large", "a delivery has at most %d bytes", ingest.MaxBatchBytes)
-	case !a.rates.allow(sender, now):
-		return lambdaio.Response{}, fault.New(fault.Busy, "rate-limited", "this source sends more than %d requests a second", sender.Rate)
+	largest := ingest.MaxBatchBytes
+	if hook.Signature == source.Unsigned { // whoever knows the address may have sent it
+		largest = maxPublic
+	}
+	if r.Body, err = unzipped(&r, largest); err != nil {
+		return lambdaio.Response{}, err
 	}
 	if err := webhook.Verify(*hook, r.Header, r.Body, now); err != nil {
 		return lambdaio.Response{}, err
@@ -197,52 +191,11 @@ func accepted() lambdaio.Response {
 	return lambdaio.Response{Status: 200, Header: map[string]string{"content-type": "application/json"}, Body: []byte(`{"success":true}`)}
 }
 
-// unzipped returns the request's body, which clients may compress.
-func unzipped(r lambdaio.Request) ([]byte, error) {
-	if !strings.EqualFold(strings.TrimSpace(r.Header["content-encoding"]), "gzip") {
-		return r.Body, nil
-	}
-	invalid := fault.New(fault.Invalid, "invalid-encoding", "the body is not valid gzip")
-	reader, err := gzip.NewReader(bytes.NewReader(r.Body))
-	if err != nil {
-		return nil, invalid
-	}
-	body, err := io.ReadAll(io.LimitReader(reader, ingest.MaxBatchBytes+1))
-	if err != nil {
-		return nil, invalid
-	}
-	return body, nil
-}
-
-// writeKey finds the key where the SDKs put it: Basic authentication with an empty password or Jitsu's header, then the
-// body, then the query, which beacons and pixels alone can use.
-func writeKey(r lambdaio.Request, body string) string {
-	scheme, token, _ := strings.Cut(r.Header["authorization"], " ")
-	if strings.EqualFold(scheme, "Basic") {
-		if raw, err := base64.StdEncoding.DecodeString(strings.TrimSpace(token)); err == nil {
-			if user, _, _ := strings.Cut(string(raw), ":"); user != "" {
-				return user
-			}
-		}
-	}
-	if key, _, _ := strings.Cut(r.Header["x-write-key"], ":"); key != "" { // a server's may have a secret behind the colon
-		return key
-	}
-	if body == "" && (strings.HasPrefix(r.Path, "/beacon/") || strings.HasPrefix(r.Path, "/pixel/") || strings.HasPrefix(r.Path, "/sourceConfig") || r.Path == "/v1/webhook") {
-		return r.Query.Get("writeKey")
-	}
-	return body
-}
-
-func originAllowed(s ingest.Source, origin string) bool {
-	return origin == "" || len(s.AllowedOrigins) == 0 || slices.Contains(s.AllowedOrigins, origin)
-}
-
 // pixel takes in what an image's address says. It is always answered with the image: nobody could react to an error.
 func (a *App) pixel(ctx context.Context, r lambdaio.Request) lambdaio.Response {
 	body, err := ingest.Pixel(r.Query)
 	if err == nil {
-		r.Body = body
+		r.Body, r.Open = body, nil
 		_, err = a.accept(ctx, r, ingest.Kind(r.Path))
 	}
 	if err != nil {
@@ -258,7 +211,7 @@ func (a *App) segmentSettings(ctx context.Context, r lambdaio.Request) (lambdaio
 		return lambdaio.Response{}, err
 	}
 	scheme, host := front(r)
-	return lambdaio.Response{Status: 200, Header: map[string]string{"cache-control": "public, max-age=60"}, Body: map[string]any{
+	return lambdaio.Response{Status: 200, Header: map[string]string{"cache-control": "no-store"}, Body: map[string]any{
 		"integrations": map[string]any{"Segment.io": map[string]any{"apiKey": key, "apiHost": host + "/v1", "protocol": scheme}},
 		"plan":         map[string]any{"track": map[string]any{"__default": map[string]any{"enabled": true, "integrations": map[string]any{}}}},
 	}}, nil
@@ -266,7 +219,7 @@ func (a *App) segmentSettings(ctx context.Context, r lambdaio.Request) (lambdaio
 
 // rudderConfig is what RudderStack's SDKs ask for when they start.
 func (a *App) rudderConfig(ctx context.Context, r lambdaio.Request) (lambdaio.Response, error) {
-	key := writeKey(r, "")
+	key := presented(r)
 	source, err := a.source(ctx, key)
 	if err != nil {
 		return lambdaio.Response{}, err
@@ -290,28 +243,4 @@ func front(r lambdaio.Request) (scheme, host string) {
 		scheme = "https"
 	}
 	return scheme, host
-}
-
-// rates keeps each source to its rate, within this process: a second's worth may come at once.
-type rates struct {
-	mu       sync.Mutex
-	limiters map[string]*rate.Limiter
-}
-
-func (r *rates) allow(s ingest.Source, now time.Time) bool {
-	if s.Rate == 0 {
-		return true
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	limit := rate.Limit(s.Rate)
-	limiter := r.limiters[s.ID]
-	if limiter == nil || limiter.Limit() != limit {
-		if r.limiters == nil {
-			r.limiters = map[string]*rate.Limiter{}
-		}
-		limiter = rate.NewLimiter(limit, int(s.Rate))
-		r.limiters[s.ID] = limiter
-	}
-	return limiter.AllowN(now, 1)
 }

@@ -18,6 +18,10 @@ type Source struct {
 	RefuseUnknown  bool     // track events that no specification knows
 	NeedConsent    bool     // keep behaviour only with analytics consent
 	Rate           int64    // requests a second, 0 for any
+
+	MessagesPerRequest int   // at most
+	MessagesPerMinute  int64 // 0 for any; likewise the next
+	NewPeoplePerMinute int64 // customers and visitors who were never heard of
 }
 
 // spec is every track event of the e-commerce, email, experiment and consent specifications of Segment, version 2, in

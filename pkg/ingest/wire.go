@@ -29,6 +29,9 @@ const (
 // Types of messages.
 var types = map[string]bool{"identify": true, "track": true, "page": true, "screen": true, "group": true, "alias": true}
 
+// IsMessage says whether there are messages of a type.
+func IsMessage(kind string) bool { return types[kind] }
+
 // Message is one call of an SDK.
 type Message struct {
 	Type        string
@@ -82,7 +85,6 @@ type Rejected struct {
 
 // Request is one HTTP request of an SDK.
 type Request struct {
-	WriteKey string // in the body, "" for none
 	Messages []Message
 	Rejected []Rejected
 }
@@ -121,7 +123,6 @@ type wireMessage struct {
 	Timestamp         string          `json:"timestamp"`
 	OriginalTimestamp string          `json:"originalTimestamp"`
 	SentAt            string          `json:"sentAt"`
-	WriteKey          string          `json:"writeKey"`
 	MergeProperties   json.RawMessage `json:"mergeProperties"`
 }
 
@@ -151,8 +152,14 @@ func merged(m *Message, properties json.RawMessage) error {
 
 // Parse reads a request's body. kind is the path's last part: "batch" or a message type.
 func Parse(body []byte, kind string, receivedAt time.Time) (Request, error) {
+	return ParseAtMost(body, kind, MaxBatchEvents, receivedAt)
+}
+
+// ParseAtMost is Parse of a body with at most so many messages; one with more is Invalid, "too-large", before any of them is
+// understood.
+func ParseAtMost(body []byte, kind string, most int, receivedAt time.Time) (Request, error) {
 	if kind == "batch" {
-		return parseBatch(body, receivedAt)
+		return parseBatch(body, most, receivedAt)
 	}
 	if len(body) > MaxEventBytes {
 		return Request{}, fault.New(fault.Invalid, "too-large", "an event has at most %d bytes, this one %d", MaxEventBytes, len(body))
@@ -165,35 +172,24 @@ func Parse(body []byte, kind string, receivedAt time.Time) (Request, error) {
 	m, err := message(body, w, "", Context{}, receivedAt)
 	m.Origin.Kind = kind
 	if err != nil {
-		return Request{WriteKey: w.WriteKey}, fault.New(fault.Invalid, "invalid-event", "%s", err)
+		return Request{}, fault.New(fault.Invalid, "invalid-event", "%s", err)
 	}
-	return Request{WriteKey: w.WriteKey, Messages: []Message{m}}, nil
+	return Request{Messages: []Message{m}}, nil
 }
 
-func parseBatch(body []byte, receivedAt time.Time) (Request, error) {
-	if len(body) > MaxBatchBytes {
-		return Request{}, fault.New(fault.Invalid, "too-large", "a batch has at most %d bytes, this one %d", MaxBatchBytes, len(body))
+func parseBatch(body []byte, most int, receivedAt time.Time) (Request, error) {
+	batch, err := readBatch(body, most)
+	if err != nil {
+		return Request{}, err
 	}
-	var batch struct {
-		Batch    []json.RawMessage `json:"batch"`
-		WriteKey string            `json:"writeKey"`
-		SentAt   string            `json:"sentAt"`
-		Context  json.RawMessage   `json:"context"`
+	if len(batch.messages) == 0 {
+		return Request{}, fault.New(fault.Invalid, "empty-batch", "the batch is empty")
 	}
-	if err := json.Unmarshal(body, &batch); err != nil || !isObject(body) {
-		return Request{}, fault.New(fault.Invalid, "invalid-json", "the body must be a JSON object with a batch")
-	}
-	if len(batch.Batch) == 0 {
-		return Request{WriteKey: batch.WriteKey}, fault.New(fault.Invalid, "empty-batch", "the batch is empty")
-	}
-	origin := Origin{Context: batch.Context, SentAt: batch.SentAt}
-	shared, sharedErr := sharedContext(batch.Context)
-	r := Request{WriteKey: batch.WriteKey, Messages: make([]Message, 0, len(batch.Batch))}
-	for i, raw := range batch.Batch {
-		m, err := element(raw, batch.SentAt, shared, sharedErr, receivedAt)
-		if i >= MaxBatchEvents {
-			err = fmt.Errorf("a batch has at most %d events", MaxBatchEvents)
-		}
+	origin := Origin{Context: batch.context, SentAt: batch.sentAt}
+	shared, sharedErr := sharedContext(batch.context)
+	r := Request{Messages: make([]Message, 0, len(batch.messages))}
+	for _, raw := range batch.messages {
+		m, err := element(raw, batch.sentAt, shared, sharedErr, receivedAt)
 		if err != nil {
 			r.Rejected = append(r.Rejected, Rejected{Raw: raw, Reason: err.Error(), Origin: origin})
 			continue

@@ -43,8 +43,31 @@ type Request struct {
 	Params   map[string]string // from the path
 	Query    url.Values
 	Header   map[string]string // lower-case names
-	Body     []byte
+	Body     []byte            // once it was asked for: see Load
 	SourceIP string
+
+	// Open returns the body, or an Invalid "too-large" if it has more bytes than the limit. It is not called before it is
+	// known who asks: a stranger's body is not worth reading. Nil where Body is all there is.
+	Open func(limit int) ([]byte, error)
+}
+
+// Load reads the body, of at most limit bytes, into Body. Whoever answers calls it once they know who asks.
+func (r *Request) Load(limit int) error {
+	if open := r.Open; open != nil {
+		r.Open = nil
+		var err error
+		r.Body, err = open(limit)
+		return err
+	}
+	if len(r.Body) > limit {
+		return TooLarge(limit)
+	}
+	return nil
+}
+
+// TooLarge is the error of a body beyond its limit.
+func TooLarge(limit int) error {
+	return fault.New(fault.Invalid, "too-large", "the body has more than %d bytes", limit)
 }
 
 // Response is the answer to a Request. A Body of []byte is sent as it is, anything else as JSON.
@@ -61,6 +84,14 @@ type Problem struct {
 	Status    int    `json:"status"`
 	Detail    string `json:"detail,omitempty" description:"for people"`
 	RequestID string `json:"requestId,omitempty"`
+	// What some SDKs read of an error before they decide whether to send again.
+	Code    string `json:"code,omitempty" description:"the slug again, on the SDKs' routes"`
+	Message string `json:"message,omitempty" description:"the detail again, on the SDKs' routes"`
+}
+
+// ForSDKs repeats a problem in the members that RudderStack's Python SDK cannot do without: it would send for ever.
+func (p *Problem) ForSDKs() {
+	p.Code, p.Message = strings.TrimPrefix(p.Type, "urn:defter:problem:"), p.Detail
 }
 
 // Endpoint answers HTTP requests. As a Handler it answers API Gateway's HTTP API, payload format 2.0; a server in this
@@ -71,11 +102,12 @@ type Endpoint func(context.Context, Request) (Response, error)
 func HTTP(answer Endpoint) Handler { return answer }
 
 func (e Endpoint) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
+	head, body := withoutBody(payload)
 	var in events.APIGatewayV2HTTPRequest
-	if err := json.Unmarshal(payload, &in); err != nil {
+	if err := json.Unmarshal(head, &in); err != nil {
 		return nil, fmt.Errorf("read API Gateway's event: %w", err)
 	}
-	request, err := requestOf(in)
+	request, err := requestOf(in, body)
 	if err != nil {
 		return encode(ProblemOf(ctx, err, request.ID))
 	}
@@ -108,24 +140,26 @@ func recovered(ctx context.Context, r Request, answer Endpoint) (response Respon
 	return answer(ctx, r)
 }
 
-func requestOf(in events.APIGatewayV2HTTPRequest) (Request, error) {
+func requestOf(in events.APIGatewayV2HTTPRequest, body []byte) (Request, error) {
 	r := Request{
-		ID: in.RequestContext.RequestID, Route: in.RouteKey, Path: in.RawPath, Params: in.PathParameters,
-		Header: make(map[string]string, len(in.Headers)), Body: []byte(in.Body), SourceIP: in.RequestContext.HTTP.SourceIP,
+		ID: in.RequestContext.RequestID, Route: Plain(in.RouteKey), Path: Plain(in.RawPath), Params: in.PathParameters,
+		Header: make(map[string]string, len(in.Headers)), SourceIP: in.RequestContext.HTTP.SourceIP,
+		Open: func(limit int) ([]byte, error) { return bodyOf(body, in.IsBase64Encoded, limit) },
 	}
 	for name, value := range in.Headers {
 		r.Header[strings.ToLower(name)] = value
 	}
-	if in.IsBase64Encoded {
-		body, err := base64.StdEncoding.DecodeString(in.Body)
-		if err != nil {
-			return r, fault.New(fault.Invalid, "invalid-body", "the body is not valid base64")
-		}
-		r.Body = body
-	}
 	var err error
 	r.Query, err = Query(r.Path, in.RawQueryString)
 	return r, err
+}
+
+// Plain is a path, or a route, without the slash that some clients put at its end.
+func Plain(path string) string {
+	if len(path) > 1 {
+		return strings.TrimSuffix(path, "/")
+	}
+	return path
 }
 
 // Query reads a query string. A pixel's is read as far as it goes: it is always answered with an image.
@@ -142,7 +176,7 @@ var statuses = map[fault.Kind]int{
 }
 
 // ProblemOf is the answer that tells an error, and logs what is our fault.
-func ProblemOf(ctx context.Context, err error, requestID string) Response {
+func ProblemOf(ctx context.Context, err error, requestID string, extend ...func(*Problem)) Response {
 	p := Problem{Type: "urn:defter:problem:internal", Title: string(fault.Internal), Status: 500, Detail: "something went wrong here; try again", RequestID: requestID}
 	header := map[string]string{"content-type": "application/problem+json"}
 	if e, ok := errors.AsType[*fault.Error](err); ok {
@@ -150,7 +184,9 @@ func ProblemOf(ctx context.Context, err error, requestID string) Response {
 		switch e.Slug {
 		case "too-large":
 			p.Status = 413
-		case "rate-limited":
+		case "unsupported-encoding":
+			p.Status = 415
+		case "rate-limited", "over-budget":
 			p.Status = 429
 		}
 	} else if IsBusy(err) {
@@ -164,6 +200,9 @@ func ProblemOf(ctx context.Context, err error, requestID string) Response {
 	}
 	if p.Status >= 500 {
 		slog.ErrorContext(ctx, "request failed", "error", err, "requestId", requestID)
+	}
+	for _, more := range extend {
+		more(&p)
 	}
 	body, err := json.Marshal(p)
 	if err != nil {

@@ -71,8 +71,9 @@ func TestRequest(t *testing.T) {
 		}
 		var got lambdaio.Request
 		out := answer(t, in, func(_ context.Context, r lambdaio.Request) (lambdaio.Response, error) {
+			err := r.Load(100)
 			got = r
-			return lambdaio.Response{Status: 204}, nil
+			return lambdaio.Response{Status: 204}, err
 		})
 		want := lambdaio.Request{
 			ID: "r1", Route: in.RouteKey, Path: in.RawPath, Params: in.PathParameters, Query: map[string][]string{"a": {"1", "2"}, "b": {" x"}},
@@ -89,8 +90,11 @@ func TestRequestsThatCannotBeRead(t *testing.T) {
 		"invalid-body":  {Body: "{}", IsBase64Encoded: true},
 		"invalid-query": {RawQueryString: "a=%zz"},
 	} {
-		out := answer(t, in, func(context.Context, lambdaio.Request) (lambdaio.Response, error) {
-			t.Errorf("%s: the handler is asked", slug)
+		out := answer(t, in, func(_ context.Context, r lambdaio.Request) (lambdaio.Response, error) {
+			if err := r.Load(100); err != nil {
+				return lambdaio.Response{}, err
+			}
+			t.Errorf("%s: the handler reads %q", slug, r.Body)
 			return lambdaio.Response{}, nil
 		})
 		if p := problem(t, out); out.StatusCode != 400 || p.Type != "urn:defter:problem:"+slug {
@@ -99,6 +103,45 @@ func TestRequestsThatCannotBeRead(t *testing.T) {
 	}
 	if _, err := lambdaio.HTTP(failing(nil)).Invoke(t.Context(), []byte("{")); err == nil {
 		t.Error("an event that is no JSON is answered")
+	}
+}
+
+// TestS2_BodiesAreReadForThoseWhoAreKnown: what a body says is not looked at before somebody asks for it, and then bounded.
+func TestS2_BodiesAreReadForThoseWhoAreKnown(t *testing.T) {
+	text := strings.Repeat(`"\u00fc`, 50) // 350 bytes
+	for _, c := range []struct {
+		name, body string
+		inBase64   bool
+		limit      int
+		want       string // "" for too large
+	}{
+		{"text", text, false, 350, text},
+		{"text beyond", text, false, 349, ""},
+		{"base64", base64.StdEncoding.EncodeToString([]byte(text)), true, 350, text},
+		{"base64 beyond", base64.StdEncoding.EncodeToString([]byte(text)), true, 349, ""},
+		{"none", "", false, 0, ""},
+	} {
+		in := events.APIGatewayV2HTTPRequest{
+			RawPath: "/x", Body: c.body, IsBase64Encoded: c.inBase64,
+			Headers: map[string]string{"body": "of a header"}, QueryStringParameters: map[string]string{"body": `"body":"of the query"`},
+		}
+		out := answer(t, in, func(_ context.Context, r lambdaio.Request) (lambdaio.Response, error) {
+			if r.Body != nil || r.Header["body"] != "of a header" {
+				t.Errorf("%s: read before it was asked for: %q %v", c.name, r.Body, r.Header)
+			}
+			err := r.Load(c.limit)
+			if err == nil && string(r.Body) != c.want {
+				t.Errorf("%s is read as %q", c.name, r.Body)
+			}
+			return lambdaio.Response{Status: 200}, err
+		})
+		if tooLarge := out.StatusCode == 413; tooLarge != (c.want == "" && c.body != "") {
+			t.Errorf("%s is answered %d", c.name, out.StatusCode)
+		}
+	}
+	given := lambdaio.Request{Body: []byte("abc")}
+	if given.Load(3) != nil || given.Load(2) == nil {
+		t.Error("a body that is there already is not bounded")
 	}
 }
 

@@ -88,6 +88,18 @@ func (k *Keyring) Open(ctx context.Context, owner, place string, sealed []byte) 
 	return plaintext, nil
 }
 
+// Known says whether the owner has a data key, or had one: making one costs a row for good.
+func (k *Keyring) Known(ctx context.Context, owner string) (bool, error) {
+	if k.cached(owner) != nil {
+		return true, nil
+	}
+	out, err := k.client.GetItem(ctx, &dynamodb.GetItemInput{TableName: &k.table, Key: itemKey(owner), ConsistentRead: aws.Bool(true)})
+	if err != nil {
+		return false, fmt.Errorf("look for data key: %w", err)
+	}
+	return out.Item != nil, nil
+}
+
 // Destroy makes everything sealed under the owner's key unreadable for good, and refuses the owner a new key. Other
 // processes may use their copy for a minute; what they would append is refused by the version they do not know.
 func (k *Keyring) Destroy(ctx context.Context, owner string) error {

@@ -4,6 +4,7 @@
 package source
 
 import (
+	"cmp"
 	"maps"
 	"net/url"
 	"reflect"
@@ -20,16 +21,27 @@ const Stream = "SOURCES"
 
 // Limits.
 const (
-	MaxSources = 200
-	MaxKeys    = 10 // of one source, not expired
-	MaxRate    = 10_000
-	maxName    = 100 // bytes
-	maxList    = 100
-	maxOrigin  = 200 // bytes
+	MaxSources   = 200
+	MaxKeys      = 10 // of one source, not expired
+	MaxRate      = 10_000
+	MaxPerMinute = 6_000_000
+	maxName      = 100 // bytes
+	maxList      = 100
+	maxOrigin    = 200 // bytes
 )
 
 // DefaultRate is how many requests a second a source may send that nobody gave another rate.
 const DefaultRate = 1000
+
+// What a page's and an app's sources may send where nobody said otherwise: their keys are known to everybody. A page's SDK sends
+// ten messages at a time; an app's sends all of an offline hour at once, up to 475 KB.
+const (
+	DefaultPageMessages   = 100    // in a request
+	DefaultAppMessages    = 500    // in a request
+	DefaultMessages       = 30_000 // a minute
+	DefaultNewPeople      = 1_500  // a minute: customers and visitors who were never heard of
+	MaxMessagesPerRequest = 2500
+)
 
 // Kinds of sources.
 const (
@@ -86,11 +98,29 @@ type Settings struct {
 	UnknownEvents     string   `json:"unknownEvents" pii:"-" jsonschema:"enum=accept,enum=quarantine"`
 	AnalyticsConsent  string   `json:"analyticsConsent" pii:"-" jsonschema:"enum=assumed,enum=required"`
 	RequestsPerSecond int64    `json:"requestsPerSecond" pii:"-"`
-	Webhook           *Webhook `json:"webhook,omitempty" pii:"secret"`
+	// Of a page's or an app's source; 0 for the defaults.
+	MessagesPerRequest int64 `json:"messagesPerRequest,omitempty" pii:"-"`
+	MessagesPerMinute  int64 `json:"messagesPerMinute,omitempty" pii:"-"`
+	NewPeoplePerMinute int64 `json:"newPeoplePerMinute,omitempty" pii:"-"`
+
+	Webhook *Webhook `json:"webhook,omitempty" pii:"secret"`
 }
 
 // Trusted says whether the source's keys are secret: only then may it say what was ordered and paid.
 func (s Settings) Trusted() bool { return s.Kind == Server || s.Kind == Hook }
+
+// Budget is what a source may send: messages in a request and in a minute, and people in a minute who were never heard of; 0 for
+// any number. Only those whose keys are public have one.
+func (s Settings) Budget() (perRequest, messages, people int64) {
+	if s.Trusted() {
+		return MaxMessagesPerRequest, 0, 0
+	}
+	perRequest = DefaultPageMessages
+	if s.Kind == Mobile {
+		perRequest = DefaultAppMessages
+	}
+	return cmp.Or(s.MessagesPerRequest, perRequest), cmp.Or(s.MessagesPerMinute, DefaultMessages), cmp.Or(s.NewPeoplePerMinute, DefaultNewPeople)
+}
 
 // Created: there is a new source.
 type Created struct {
@@ -270,6 +300,12 @@ func (s Settings) check() error {
 		return invalid("analyticsConsent must be assumed or required")
 	case s.RequestsPerSecond < 1 || s.RequestsPerSecond > MaxRate:
 		return invalid("requestsPerSecond must be 1 to %d", MaxRate)
+	case s.Trusted() && (s.MessagesPerRequest != 0 || s.MessagesPerMinute != 0 || s.NewPeoplePerMinute != 0):
+		return invalid("messagesPerRequest, messagesPerMinute and newPeoplePerMinute are for sources of kind browser or mobile, whose keys are public")
+	case s.MessagesPerRequest < 0 || s.MessagesPerRequest > MaxMessagesPerRequest:
+		return invalid("messagesPerRequest must be 1 to %d, or 0 for the default", MaxMessagesPerRequest)
+	case min(s.MessagesPerMinute, s.NewPeoplePerMinute) < 0 || max(s.MessagesPerMinute, s.NewPeoplePerMinute) > MaxPerMinute:
+		return invalid("messagesPerMinute and newPeoplePerMinute must be 1 to %d, or 0 for the default", MaxPerMinute)
 	case (s.Kind == Hook) != (s.Webhook != nil):
 		return invalid("a source of kind webhook, and no other, has a webhook")
 	case len(s.AllowedOrigins) > maxList || len(s.AllowedEvents) > maxList:

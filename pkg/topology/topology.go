@@ -4,6 +4,8 @@
 // together. Three words: a function is one Lambda, its trigger is what calls it, its access is all it may touch.
 package topology
 
+import "strings"
+
 // Table names, before the deployment's prefix.
 const (
 	Events = "events" // commit items, snapshots, uniqueness and idempotency items; its stream is the outbox
@@ -71,6 +73,14 @@ const (
 type Route struct {
 	Method, Path string
 	Auth         Auth
+}
+
+// Paths are the ways in which clients write the route's path: some put a slash at its end.
+func (r Route) Paths() []string {
+	if r.Path == "/" || strings.HasSuffix(r.Path, "+}") { // the rest of a path includes it
+		return []string{r.Path}
+	}
+	return []string{r.Path, r.Path + "/"}
 }
 
 // StreamTrigger reads commit items from a table's stream.

@@ -99,6 +99,19 @@ func (t Table) Put(ctx context.Context, row Row) error {
 	return nil
 }
 
+// Add adds n to a counter that is removed some time after ttl, Unix seconds, and returns what it then is.
+func (t Table) Add(ctx context.Context, pk, sk string, n, ttl int64) (int64, error) {
+	out, err := t.Client.UpdateItem(ctx, &dynamodb.UpdateItemInput{
+		TableName: &t.Name, Key: key(pk, sk), ReturnValues: types.ReturnValueUpdatedNew,
+		UpdateExpression:         aws.String("ADD n :n SET #ttl = :ttl"),
+		ExpressionAttributeNames: map[string]string{"#ttl": "ttl"}, ExpressionAttributeValues: map[string]types.AttributeValue{":n": num(n), ":ttl": num(ttl)},
+	})
+	if err != nil {
+		return 0, fmt.Errorf("count: %w", err)
+	}
+	return RowOf(out.Attributes).Version, nil
+}
+
 // Create stores a row unless there is one; created says which.
 func (t Table) Create(ctx context.Context, row Row) (created bool, err error) {
 	_, err = t.Client.PutItem(ctx, &dynamodb.PutItemInput{TableName: &t.Name, Item: itemOf(row), ConditionExpression: aws.String("attribute_not_exists(pk)")})

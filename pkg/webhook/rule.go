@@ -64,6 +64,25 @@ func counted(v any) any {
 	return v
 }
 
+// maxDescents is how many paths of a webhook may look everywhere: each goes through all of a delivery.
+const maxDescents = 10
+
+// descents is how many paths of a webhook look everywhere.
+func descents(w source.Webhook) int {
+	n := strings.Count(w.Each, "..")
+	for _, r := range w.Rules {
+		for when := range r.When {
+			n += strings.Count(when, "..")
+		}
+		for _, text := range append([]string{r.Event, r.UserID, r.AnonymousID, r.MessageID, r.Timestamp}, slices.Collect(maps.Values(r.Properties))...) {
+			if !strings.HasPrefix(text, constant) {
+				n += strings.Count(text, "..")
+			}
+		}
+	}
+	return n
+}
+
 // path is a JSON path that was read.
 type path struct {
 	expr    jp.Expr
@@ -71,6 +90,9 @@ type path struct {
 }
 
 func readPath(text string) (path, error) {
+	if strings.Count(text, "..") > 1 { // each looks everywhere below everything that the one before found
+		return path{}, invalid("%.100q looks everywhere more than once", text)
+	}
 	x, err := jp.ParseString(text)
 	if err != nil || !strings.HasPrefix(text, "$") {
 		return path{}, invalid("%.100q is not a JSON path such as $.body.id", text)

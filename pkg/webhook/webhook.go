@@ -154,6 +154,9 @@ func Check(w source.Webhook) error {
 	if len(w.Rules) == 0 || len(w.Rules) > 100 {
 		return invalid("there must be 1 to 100 rules")
 	}
+	if descents(w) > maxDescents {
+		return invalid("at most %d paths may look everywhere (..)", maxDescents)
+	}
 	for i, r := range w.Rules {
 		if r.Type != "" && r.Type != "track" && r.Type != "identify" {
 			return invalid("rule %d: type must be track or identify", i+1)
