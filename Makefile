@@ -54,13 +54,13 @@ build-functions: ## every Lambda, ready to deploy (ARCH=arm64|amd64)
 	for f in $(FUNCTIONS)/.bin/*; do install -D $$f $(FUNCTIONS)/$$(basename $$f)/bootstrap; done; rm -r $(FUNCTIONS)/.bin
 
 synth: build-functions infra/cli/node_modules ## the CloudFormation templates, validated
-	$(CDK) synth -q
+	$(CDK) synth -q $(or $(CONTEXT),-c dataController='Example Ltd.')
 
 diff: build-functions infra/cli/node_modules ## what a deployment would change
-	CDK_VALIDATION=false $(CDK) diff
+	CDK_VALIDATION=false $(CDK) diff $(CONTEXT)
 
-deploy: build-functions infra/cli/node_modules ## deploy into the AWS account of the environment
-	$(CDK) deploy --all
+deploy: build-functions infra/cli/node_modules ## deploy into the AWS account of the environment (CONTEXT="-c dataController='Shop Ltd.' -c emailFrom=…")
+	$(CDK) deploy --all $(CONTEXT)
 
 golden: ## accept the templates as they are now
 	go test ./infra -run Golden -update

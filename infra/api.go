@@ -28,17 +28,24 @@ func newAPI(p *Platform) *api {
 	stack := p.newStack("api", "Defter: the HTTP API and the functions behind its routes")
 	gateway := newGateway(stack, p)
 	settings := map[string]*string{"DEFTER_PAYMENT_PROVIDER": jsii.String(p.PaymentProvider), "DEFTER_RETURN_WINDOW": jsii.String(p.ReturnWindow)}
+	if p.UserTokenIssuer != "" {
+		settings["DEFTER_USER_TOKEN_ISSUER"], settings["DEFTER_USER_TOKEN_AUDIENCE"] = jsii.String(p.UserTokenIssuer), jsii.String(p.UserTokenFor)
+	}
 	for _, row := range functions(func(f topology.Function) bool { return len(f.Routes) > 0 }) {
 		integration := awsapigatewayv2integrations.NewHttpLambdaIntegration(
-			jsii.String(pascal(row.Name)), newFunction(stack, p, row, nil, settings), nil)
+			jsii.String(pascal(row.Name)), newFunction(stack, p, row, nil, settings),
+			// One permission of a function for all its routes: one of each would be as many resources again.
+			&awsapigatewayv2integrations.HttpLambdaIntegrationProps{ScopePermissionToRoute: jsii.Bool(false)})
 		for _, route := range row.Routes {
-			added := gateway.AddRoutes(&awsapigatewayv2.AddRoutesOptions{
-				Path:        jsii.String(route.Path),
-				Methods:     &[]awsapigatewayv2.HttpMethod{awsapigatewayv2.HttpMethod(route.Method)},
-				Integration: integration,
-			})
-			for _, r := range *added {
-				accept(r, "AwsSolutions-APIG4", whyNoAuthorizer[route.Auth])
+			for _, path := range route.Paths() {
+				added := gateway.AddRoutes(&awsapigatewayv2.AddRoutesOptions{
+					Path:        jsii.String(path),
+					Methods:     &[]awsapigatewayv2.HttpMethod{awsapigatewayv2.HttpMethod(route.Method)},
+					Integration: integration,
+				})
+				for _, r := range *added {
+					accept(r, "AwsSolutions-APIG4", whyNoAuthorizer[route.Auth])
+				}
 			}
 		}
 	}

@@ -26,6 +26,7 @@ func newFunction(stack awscdk.Stack, p *Platform, row topology.Function, trigger
 	if environment == nil {
 		environment = map[string]*string{}
 	}
+	environment["DEFTER_DATA_CONTROLLER"], environment["DEFTER_MARKETING_TO"] = jsii.String(p.DataController), jsii.String(p.MarketingTo)
 	for _, access := range row.Access {
 		r := p.resource(access.Resource)
 		statements = append(statements, allow(access.Actions, r.arns...))

@@ -29,6 +29,10 @@ type Settings struct {
 	PublicURL       string // the API as customers' links name it; "" for the API's own address
 	WelcomeDelay    string // a Go duration
 	PaymentProvider string // stripe, local (which moves no money), or "" for none
+	DataController  string // who answers for the data: a company's name, as proofs of consent have it
+	MarketingTo     string // verified, or any address
+	UserTokenIssuer string // the OpenID Connect issuer of customers' tokens; "" for none
+	UserTokenFor    string // the audience of those tokens
 	CartIdle        string // a Go duration, after which a cart counts as abandoned
 	ReturnWindow    string // a Go duration after delivery
 	KeepBehaviour   string // in the event store, in detail; a Go duration
@@ -56,6 +60,10 @@ func LoadSettings(node constructs.Node) (Settings, error) {
 		EmailFrom:       value("emailFrom", ""),
 		PublicURL:       strings.TrimSuffix(value("publicUrl", ""), "/"),
 		WelcomeDelay:    value("welcomeDelay", "24h"),
+		DataController:  value("dataController", ""),
+		MarketingTo:     value("marketingTo", "verified"),
+		UserTokenIssuer: value("userTokenIssuer", ""),
+		UserTokenFor:    value("userTokenAudience", ""),
 		CartIdle:        value("cartIdle", "60m"),
 		ReturnWindow:    value("returnWindow", "720h"),
 		PaymentProvider: value("paymentProvider", ""),
@@ -81,6 +89,15 @@ func LoadSettings(node constructs.Node) (Settings, error) {
 	}
 	if delay, err := time.ParseDuration(s.WelcomeDelay); err != nil || delay <= 0 {
 		refuse("welcomeDelay", s.WelcomeDelay, "a duration such as 24h")
+	}
+	if s.DataController == "" || len(s.DataController) > 200 {
+		refuse("dataController", s.DataController, "the name of who answers for the data, up to 200 bytes: each proof of consent names them")
+	}
+	if !slices.Contains([]string{"verified", "any"}, s.MarketingTo) {
+		refuse("marketingTo", s.MarketingTo, "verified, or any address, which sends to whatever somebody typed")
+	}
+	if u, err := url.Parse(s.UserTokenIssuer); s.UserTokenIssuer != "" && (err != nil || u.Scheme != "https" || u.Host == "") || (s.UserTokenIssuer == "") != (s.UserTokenFor == "") {
+		refuse("userTokenIssuer", s.UserTokenIssuer, "the https URL of an OpenID Connect issuer, with userTokenAudience beside it, or neither")
 	}
 	if window, err := time.ParseDuration(s.ReturnWindow); err != nil || window < 0 {
 		refuse("returnWindow", s.ReturnWindow, "a duration such as 720h")

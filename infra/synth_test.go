@@ -33,7 +33,7 @@ func app(t *testing.T, over map[string]any) awscdk.App {
 		t.Fatal(err)
 	}
 	context := settings.Context
-	context["functionsDir"] = stubs(t)
+	context["functionsDir"], context["dataController"] = stubs(t), "Example Ltd."
 	for name, value := range over {
 		context[name] = value
 	}

@@ -4,6 +4,7 @@ package main
 import (
 	"defter/pkg/app"
 	"defter/pkg/cloud"
+	"defter/pkg/cloud/usertokens"
 )
 
-func main() { cloud.Run(app.IngestEvents) }
+func main() { cloud.Run(app.IngestEvents, usertokens.Part) }

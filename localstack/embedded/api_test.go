@@ -422,7 +422,7 @@ func TestB21_VerificationToken(t *testing.T) {
 	s := begin(t)
 	c := s.registers()
 	verification := func(token string) *reply { return c.post(c.path("/email-verification"), m{"token": token}) }
-	code := func(n int) string { return token.FindString(s.mailed(c.email, n)[n-1].Text) }
+	code := func(n int) string { return tokenInMail.FindString(s.mailed(c.email, n)[n-1].Text) }
 
 	first := code(1)
 	for name, table := range map[string]map[string]string{"events": s.items(topology.Events), "views": s.items(topology.Views), "keys": s.items(topology.Keys), "local": s.items(localTable)} {
@@ -459,7 +459,7 @@ func TestB21_VerificationToken(t *testing.T) {
 	changed := email(unique("changed"))
 	c.put(c.path("/email"), m{"email": changed}).expect(200).has("emailVerified", false, "status", "active")
 	verification(second).refused(422, "wrong-token")
-	verification(token.FindString(s.mailed(changed, 1)[0].Text)).expect(200).has("emailVerified", true)
+	verification(tokenInMail.FindString(s.mailed(changed, 1)[0].Text)).expect(200).has("emailVerified", true)
 }
 
 func TestB28_DeactivationRevokesMarketingOnly(t *testing.T) {
@@ -492,7 +492,7 @@ func TestB28_DeactivationRevokesMarketingOnly(t *testing.T) {
 func TestB29_Reactivation(t *testing.T) {
 	s := begin(t)
 	pending, active := s.consents(), s.consents()
-	active.post(active.path("/email-verification"), m{"token": token.FindString(s.mailed(active.email, 1)[0].Text)}).expect(200)
+	active.post(active.path("/email-verification"), m{"token": tokenInMail.FindString(s.mailed(active.email, 1)[0].Text)}).expect(200)
 	for c, status := range map[customer]string{pending: "pending-verification", active: "active"} {
 		c.post(c.path("/reactivation"), m{}).expect(200).has("status", status) // nothing to undo
 		c.post(c.path("/deactivation"), m{}).expect(200).has("status", "deactivated")

@@ -28,6 +28,7 @@ import (
 	"defter/pkg/meter"
 	"defter/pkg/payment/local"
 	"defter/pkg/privacy"
+	"defter/pkg/token"
 	"defter/pkg/topology"
 	"defter/pkg/view"
 
@@ -61,7 +62,9 @@ type Config struct {
 	DataDir      string // everything that is kept
 	WelcomeDelay time.Duration
 	KeepFor      time.Duration // of behaviour in the event store; 0 for 90 days
-	Log          *slog.Logger  // of the engine; nil drops
+	// MarketingUnverified lets marketing go to addresses that nobody has verified.
+	MarketingUnverified bool
+	Log                 *slog.Logger // of the engine; nil drops
 }
 
 // System is a running system.
@@ -76,6 +79,7 @@ type System struct {
 	streams  *dynamodbstreams.Client
 	local    view.Table
 	clock    *clock
+	issuer   *issuer
 	handlers map[string]lambdaio.Handler
 	readers  []*reader
 	crowd    crowd
@@ -212,6 +216,9 @@ func (s *System) build(ctx context.Context) error {
 	if s.clock, err = openClock(ctx, s.local); err != nil {
 		return err
 	}
+	if s.issuer, err = newIssuer(s.URL+issuerPath, s.clock.Now); err != nil {
+		return err
+	}
 	keyring := privacy.NewKeyring(s.client, topology.Keys, master, s.clock.Now)
 	log := &eventstore.Log{
 		Store: dynamo.New(s.client, topology.Events, s.clock.Now), Catalog: catalog.New(), Vault: keyring,
@@ -220,9 +227,12 @@ func (s *System) build(ctx context.Context) error {
 	s.App = &app.App{
 		Log: log, Views: &view.Views{Table: view.Table{Client: s.client, Name: topology.Views}, Log: log, Workers: projectWorkers}, Keyring: keyring,
 		Access: access{}, Email: s.mailbox.provider(s.clock.Now), Now: s.clock.Now, NewID: newID,
-		Archive:  archive.Folder(filepath.Join(s.config.DataDir, "archive")),
-		Fixed:    map[string]ingest.Source{WriteKey: {ID: "dev", Kind: "server", Trusted: true}},
-		Settings: app.Settings{EmailFrom: "Defter <hello@defter.example>", PublicURL: s.URL, WelcomeDelay: s.config.WelcomeDelay, PaymentProvider: "local", ReturnWindow: app.DefaultReturnWindow, KeepFor: s.config.KeepFor},
+		Archive: archive.Folder(filepath.Join(s.config.DataDir, "archive")),
+		Fixed:   map[string]ingest.Source{WriteKey: {ID: "dev", Kind: "server", Trusted: true}},
+		Settings: app.Settings{EmailFrom: "Defter <hello@defter.example>", PublicURL: s.URL, WelcomeDelay: s.config.WelcomeDelay, PaymentProvider: "local", ReturnWindow: app.DefaultReturnWindow, KeepFor: s.config.KeepFor,
+			DataController: "Defter's local run", MarketingUnverified: s.config.MarketingUnverified,
+		},
+		Tokens:   token.New(s.issuer.url, tokenAudience, s.clock.Now),
 		Payments: local.Provider{Table: view.Table{Client: s.client, Name: topology.Views}},
 	}
 	if s.App.Settings.WelcomeDelay == 0 {

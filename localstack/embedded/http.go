@@ -37,6 +37,9 @@ func (s *System) routes() http.Handler {
 	mux.HandleFunc("GET /_local/mailbox", s.open(s.showMailbox))
 	mux.HandleFunc("GET /_local/stats", s.open(s.showStats))
 	mux.HandleFunc("POST /_local/rebuild", s.open(s.rebuild))
+	mux.HandleFunc("POST "+issuerPath+"/token", s.open(s.issuer.issue))
+	mux.HandleFunc("GET "+issuerPath+"/jwks", s.open(s.issuer.keys))
+	mux.HandleFunc("GET "+issuerPath+"/.well-known/openid-configuration", s.open(s.issuer.configuration))
 	mux.HandleFunc("GET /_local/mails", guarded(s.mailPage))
 	mux.HandleFunc("GET /{$}", guarded(s.homePage))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {

@@ -155,12 +155,12 @@ func TestB24_OneWelcome(t *testing.T) {
 	willing.expectMails("welcome")
 	unwilling.expectMails("verification")
 	for _, c := range []customer{willing, unwilling} {
-		code := token.FindString(c.mails(c.email)[0].Text)
+		code := tokenInMail.FindString(c.mails(c.email)[0].Text)
 		c.post(c.path("/email-verification"), m{"token": code}).expect(200).has("emailVerified", true)
 	}
 	s.advance("25h")
 	willing.expectMails("welcome", "tips")
-	if code := token.FindString(willing.mails(willing.email)[1].Text); code != "" {
+	if code := tokenInMail.FindString(willing.mails(willing.email)[1].Text); code != "" {
 		t.Errorf("a verified address is sent the code %s", code)
 	}
 	unwilling.expectMails("verification")

@@ -94,6 +94,13 @@ func environment() (Config, slog.Level, error) {
 		}
 		c.WelcomeDelay = delay
 	}
+	switch to := os.Getenv("MARKETING_TO"); to {
+	case "", "verified":
+	case "any":
+		c.MarketingUnverified = true
+	default:
+		errs = append(errs, fmt.Errorf("MARKETING_TO is %q, must be verified or any", to))
+	}
 	if raw := os.Getenv("KEEP_BEHAVIOUR"); raw != "" {
 		keep, err := time.ParseDuration(raw)
 		if err != nil || keep < retention.MinKeepFor {

@@ -148,7 +148,7 @@ func TestPoisonRecordStopsItsCustomerAlone(t *testing.T) {
 			}
 			table := aws.String(topology.Events)
 			put(func(item map[string]types.AttributeValue) {
-				item["i"], item["at"], item["e"] = text("0195f4d1-0000-7000-8000-000000000000"), &types.AttributeValueMemberN{Value: "1"}, text(`[{"t":"EmailVerified","d":{"verificationId":"x"}}]`)
+				item["i"], item["at"], item["e"] = text("0195f4d1-0000-7000-8000-000000000000"), &types.AttributeValueMemberN{Value: "1"}, text(`[{"t":"CustomerEmailInvalidated","d":{"reason":"bounced-permanent"}}]`)
 				maps.Copy(item, spoil)
 				maps.DeleteFunc(item, func(_ string, v types.AttributeValue) bool { return v == nil })
 				if _, err := s.system.client.API.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: table, Item: item}); err != nil {

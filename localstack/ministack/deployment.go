@@ -95,7 +95,7 @@ func (d deployment) cdk(ctx context.Context, atMost time.Duration, verb string, 
 	}
 	for name, value := range map[string]string{
 		"stage": d.stage, "ephemeral": "true", "arch": d.arch, "functionsDir": d.functions,
-		"emailFrom": d.emailFrom, "welcomeDelay": welcomeDelay, "paymentProvider": "local",
+		"emailFrom": d.emailFrom, "dataController": "Example Ltd.", "marketingTo": "any", "welcomeDelay": welcomeDelay, "paymentProvider": "local",
 	} {
 		args = append(args, "--context", name+"="+value)
 	}

@@ -44,6 +44,7 @@ type App struct {
 	Emails   Queue
 	Journeys Starter
 	Payments payment.Provider // nil for none
+	Tokens   Tokens           // nil where customers have none
 	Archive  Archive
 	Email    Provider
 	// PaymentRuns is the state machine of charges and refunds.
@@ -65,6 +66,10 @@ type Settings struct {
 	PublicURL    string        // where links in messages lead
 	WelcomeDelay time.Duration // between the two mails of the welcome journey
 
+	DataController string // who answers for the data, as proofs of consent name them
+	// MarketingUnverified lets marketing go to addresses that nobody has shown to be the customer's.
+	MarketingUnverified bool
+
 	CartIdle        time.Duration // after which a cart counts as abandoned; 0 for an hour
 	PaymentProvider string        // stripe, local, or "" for none: then orders cannot be paid here
 	ReturnWindow    time.Duration // how long after delivery money can be given back
@@ -75,6 +80,12 @@ type Settings struct {
 type Access interface {
 	// APIKey returns the id of an API key; ok is false for one that is not known.
 	APIKey(ctx context.Context, presented string) (id string, ok bool, err error)
+}
+
+// Tokens proves who customers are by tokens of theirs.
+type Tokens interface {
+	// Subject is the customer's id as the business uses it; Unauthorized for a token that proves nothing, Busy where nobody can say.
+	Subject(ctx context.Context, token string) (string, error)
 }
 
 // Bus takes events to be published.

@@ -21,6 +21,8 @@ type GrantConsentRequest struct {
 	IPAddress     string          `json:"ipAddress,omitempty" description:"the customer's, as proof; default: the caller's"`
 	UserAgent     string          `json:"userAgent,omitempty" description:"likewise"`
 	Renew         bool            `json:"renew,omitempty" description:"prolong a consent that is still active"`
+	TextVersion   string          `json:"textVersion,omitempty" maxLength:"100" description:"of the wording that was agreed to, as proof"`
+	Language      string          `json:"language,omitempty" maxLength:"35" description:"of the wording, such as tr"`
 }
 
 // ConsentList is a customer's consents.
@@ -49,8 +51,16 @@ func (a *App) grantConsent(ctx context.Context, c *Call) (lambdaio.Response, err
 		if s.Customer.Status == "deactivated" {
 			return nil, nil, fault.New(fault.Rejected, "customer-deactivated", "a deactivated customer cannot consent; reactivate first")
 		}
+		proof := consent.Proof{Method: in.ConsentMethod, IPAddress: ip, UserAgent: agent, TextVersion: in.TextVersion, Language: in.Language, Controller: a.Settings.DataController}
+		if in.Channel == consent.Email {
+			hash, err := a.addressHash(ctx, s.Customer.Email)
+			if err != nil {
+				return nil, nil, err
+			}
+			proof.AddressHash = hash
+		}
 		events, err := consent.Decide(s.Consent, consent.Grant{
-			Purpose: in.Purpose, Channel: in.Channel, Method: in.ConsentMethod, IPAddress: ip, UserAgent: agent, Renew: in.Renew, At: at,
+			Purpose: in.Purpose, Channel: in.Channel, Renew: in.Renew, At: at, Proof: proof,
 		})
 		return events, nil, err
 	})
@@ -58,6 +68,14 @@ func (a *App) grantConsent(ctx context.Context, c *Call) (lambdaio.Response, err
 		return lambdaio.Response{}, err
 	}
 	return lambdaio.Response{Status: 201, Body: ConsentList{state.Consent.List(a.Now())}}, nil
+}
+
+// addressHash tells an address without showing it, "" for none.
+func (a *App) addressHash(ctx context.Context, address string) (string, error) {
+	if address == "" {
+		return "", nil
+	}
+	return a.Keyring.Lookup(ctx, "consent-address", address)
 }
 
 // repeatConsents answers a grant again, with the consents as of then.

@@ -28,6 +28,8 @@ type RegisterRequest struct {
 	TermsAccepted    bool   `json:"termsAccepted" required:"true"`
 	IPAddress        string `json:"ipAddress,omitempty" description:"the customer's, as proof of consent; default: the caller's"`
 	UserAgent        string `json:"userAgent,omitempty" description:"likewise"`
+	TextVersion      string `json:"textVersion,omitempty" maxLength:"100" description:"of the wording of the consent, as proof"`
+	Language         string `json:"language,omitempty" maxLength:"35" description:"of that wording, such as tr"`
 }
 
 // registerCustomer registers a customer: created, consent and verification in one commit.
@@ -45,7 +47,7 @@ func (a *App) registerCustomer(ctx context.Context, c *Call) (lambdaio.Response,
 	}
 	id := a.NewID()
 	stream := view.CustomerStream(id)
-	verification, err := a.verification(ctx, in.MarketingConsent)
+	verification, err := a.verification(ctx, in.MarketingConsent && a.Settings.MarketingUnverified)
 	if err != nil {
 		return lambdaio.Response{}, err
 	}
@@ -58,9 +60,14 @@ func (a *App) registerCustomer(ctx context.Context, c *Call) (lambdaio.Response,
 			return nil, nil, err
 		}
 		if in.MarketingConsent {
-			granted, err := consent.Decide(s.Consent, consent.Grant{
-				Purpose: consent.Marketing, Channel: consent.Email, Method: "registration-checkbox", IPAddress: ip, UserAgent: agent, At: at,
-			})
+			hash, err := a.addressHash(ctx, events[0].(customer.Created).Email) // as it is compared
+			if err != nil {
+				return nil, nil, err
+			}
+			granted, err := consent.Decide(s.Consent, consent.Grant{Purpose: consent.Marketing, Channel: consent.Email, At: at, Proof: consent.Proof{
+				Method: "registration-checkbox", IPAddress: ip, UserAgent: agent, TextVersion: in.TextVersion, Language: in.Language, AddressHash: hash,
+				Controller: a.Settings.DataController,
+			}})
 			if err != nil {
 				return nil, nil, err
 			}

@@ -119,7 +119,7 @@ func (a *App) SendEmail(ctx context.Context, body []byte) error {
 	}
 	if reason := channel.Withhold(channel.Question{
 		Class: job.Class, Channel: consent.Email, At: now, Consent: s.Consent, Preferences: s.Preference.Values,
-		Deactivated: s.Customer.Status == customer.StatusDeactivated, Address: s.Customer.Email, Undeliverable: s.Customer.EmailInvalid,
+		Deactivated: s.Customer.Status == customer.StatusDeactivated, Address: s.Customer.Email, Undeliverable: s.Customer.EmailInvalid, Unproven: a.unproven(s.Customer),
 	}); reason != "" {
 		entry.Status, entry.Reason = withheld, reason
 		return a.finish(ctx, stream, job, entry)
@@ -148,6 +148,11 @@ func (a *App) SendEmail(ctx context.Context, body []byte) error {
 		entry.Status, entry.Reason = unknown, "no-answer-from-provider"
 	}
 	return a.finish(ctx, stream, job, entry)
+}
+
+// unproven says whether marketing may not go to the customer's address yet.
+func (a *App) unproven(c customer.State) bool {
+	return !c.EmailVerified && !a.Settings.MarketingUnverified
 }
 
 func (a *App) compose(ctx context.Context, job EmailJob, c customer.State) (Mail, error) {

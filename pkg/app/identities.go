@@ -64,7 +64,7 @@ func (a *App) JoinIdentities(ctx context.Context, e eventstore.Event) error {
 	}
 	var command any = identity.Released{CustomerID: id}
 	if at := slices.IndexFunc(links, func(l customer.Link) bool { return l.ID == other }); at >= 0 {
-		command = identity.Claimed{CustomerID: id, Since: time.UnixMilli(links[at].At).UTC()}
+		command = identity.Claimed{CustomerID: id, Since: time.UnixMilli(links[at].At).UTC(), Public: links[at].Public}
 	} else if s.Status == customer.StatusErased || s.Status == customer.StatusErasing {
 		return nil
 	}

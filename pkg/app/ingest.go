@@ -35,6 +35,7 @@ const (
 func (a *App) ingest(ctx context.Context, c *Call, source ingest.Source, parsed ingest.Request, now time.Time) error {
 	streams := map[string][]intake.Message{}
 	var names []string
+	own := &owners{tokens: a.Tokens, header: c.Header["x-user-token"]}
 	from := "" // of a server's messages each has its own
 	if !source.Trusted {
 		from = c.SourceIP
@@ -63,6 +64,10 @@ func (a *App) ingest(ctx context.Context, c *Call, source ingest.Source, parsed 
 			id = a.NewID()
 		}
 		in.Fingerprint = ingest.Fingerprint(source.ID, id)
+		var err error
+		if in.Own, err = own.says(ctx, in.Message); err != nil {
+			return err
+		}
 		stream, err := a.route(ctx, &in)
 		if err != nil {
 			return err
@@ -192,7 +197,7 @@ func oneCommit(messages []intake.Message) bool {
 
 func (a *App) takeAll(ctx context.Context, c *Call, source ingest.Source, stream string, messages []intake.Message) error {
 	_, isCustomer := view.CustomerID(stream)
-	take := intake.Take{Customer: isCustomer, Source: source, Messages: messages, EmailsTaken: map[string]bool{}, Counted: map[string]bool{}}
+	take := intake.Take{Customer: isCustomer, Source: source, Messages: messages, Controller: a.Settings.DataController, EmailsTaken: map[string]bool{}, Counted: map[string]bool{}}
 	emails := map[string]string{} // addresses by the keys of their claims
 	paid := false                 // whether somebody never heard of was taken from the budgets
 	command := eventstore.Command{

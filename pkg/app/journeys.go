@@ -28,6 +28,8 @@ func (a *App) journeys() []journey.Journey {
 				return e.Purpose == consent.Marketing && e.Channel == consent.Email
 			case consent.Renewed:
 				return e.Purpose == consent.Marketing && e.Channel == consent.Email
+			case customer.EmailVerified:
+				return true
 			}
 			return false
 		},
@@ -103,7 +105,7 @@ func (a *App) enterJourney(ctx context.Context, id string, j journey.Journey, e 
 		Stream: e.Stream, Folds: []eventstore.AnyFold{record.Fold}, Attempts: 10, Meta: reaction("trigger-journeys", e),
 		Decide: func(h *eventstore.Head) (eventstore.Decision, error) {
 			s := record.Fold.Of(h)
-			if a.mayNot(s, j) != "" {
+			if a.mayNot(s, j) != "" || a.unproven(s.Customer) {
 				return eventstore.Decision{}, nil
 			}
 			events, err := journey.Decide(s.Journey, journey.Enter{Journey: j.Name, Version: j.Version, RunID: e.ID})

@@ -81,7 +81,7 @@ type posted struct {
 func keptHeader(header map[string]string) map[string]string {
 	kept, size := map[string]string{}, 0
 	for _, name := range slices.Sorted(maps.Keys(header)) {
-		if name == "authorization" || name == "x-write-key" || name == "cookie" {
+		if name == "authorization" || name == "x-write-key" || name == "x-user-token" || name == "cookie" {
 			continue
 		}
 		if size += len(name) + len(header[name]); size > maxKeptHeader {

@@ -23,7 +23,7 @@ import (
 var gif, _ = base64.StdEncoding.DecodeString("R0lGODlhAQABAIAAAP///wAAACH5BAEAAAAALAAAAAABAAEAAAICRAEAOw==")
 
 // allowedHeaders are the headers that browsers may send: those of the SDKs. A star would not cover Authorization.
-const allowedHeaders = "Authorization, Content-Type, Content-Encoding, AnonymousId, X-Retry-Count, X-Write-Key, X-IP-Policy, X-Strict-Mode, Idempotency-Key, SentAt"
+const allowedHeaders = "Authorization, Content-Type, Content-Encoding, AnonymousId, X-Retry-Count, X-Write-Key, X-IP-Policy, X-Strict-Mode, Idempotency-Key, SentAt, X-User-Token"
 
 // IngestEvents answers the SDKs' endpoints, from any web page: a write key may only add.
 func (a *App) IngestEvents(ctx context.Context, r lambdaio.Request) (lambdaio.Response, error) {

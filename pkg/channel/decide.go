@@ -31,6 +31,7 @@ type Question struct {
 	Deactivated   bool
 	Address       string // where the message would go, "" for unknown
 	Undeliverable bool   // the address bounced for good
+	Unproven      bool   // nobody has shown the address to be the customer's, and marketing may go to no such address
 }
 
 // Withhold returns why the message must not be sent now, "" if it may be. An unknown class is treated as marketing.
@@ -46,6 +47,8 @@ func Withhold(q Question) string {
 		return "customer-deactivated"
 	case !q.Consent.Allows(consent.Marketing, q.Channel, q.At):
 		return "no-consent"
+	case q.Unproven:
+		return "address-unverified"
 	}
 	p := q.Preferences
 	switch {

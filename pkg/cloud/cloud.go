@@ -61,6 +61,7 @@ func New(c aws.Config, s Settings, parts ...Part) *app.App {
 		Access: newSecrets(c, s), Email: nowhere{}, Now: now, NewID: NewID,
 		Settings: app.Settings{
 			EmailFrom: s.EmailFrom, PublicURL: s.PublicURL, WelcomeDelay: s.WelcomeDelay,
+			DataController: s.DataController, MarketingUnverified: s.MarketingUnverified,
 			PaymentProvider: s.PaymentProvider, ReturnWindow: s.ReturnWindow, CartIdle: s.CartIdle, KeepFor: s.KeepBehaviour,
 		},
 	}

@@ -33,6 +33,9 @@ type Settings struct {
 	ArchiveBucket                      string
 	WelcomeDelay, KeepBehaviour        time.Duration
 	ReturnWindow, CartIdle             time.Duration
+	DataController                     string
+	MarketingUnverified                bool
+	UserTokenIssuer, UserTokenAudience string // of the tokens by which customers prove who they are; "" for none
 }
 
 // Environment reads the settings and reports everything wrong with them at once. What a function may not touch is not in
@@ -43,8 +46,10 @@ func Environment() (Settings, error) {
 		Bus: os.Getenv("DEFTER_BUS"), EmailQueue: os.Getenv("DEFTER_EMAIL_QUEUE"), Journeys: os.Getenv("DEFTER_JOURNEYS"),
 		MasterKey: os.Getenv("DEFTER_MASTER_KEY"), APIKeySecret: os.Getenv("DEFTER_API_KEY_SECRET"),
 		Payments: os.Getenv("DEFTER_PAYMENTS"), PaymentProvider: os.Getenv("DEFTER_PAYMENT_PROVIDER"), PaymentKeySecret: os.Getenv("DEFTER_PAYMENT_KEY_SECRET"),
-		ArchiveBucket: os.Getenv("DEFTER_ARCHIVE_BUCKET"),
-		EmailFrom:     os.Getenv("DEFTER_EMAIL_FROM"), PublicURL: os.Getenv("DEFTER_PUBLIC_URL"),
+		ArchiveBucket: os.Getenv("DEFTER_ARCHIVE_BUCKET"), DataController: os.Getenv("DEFTER_DATA_CONTROLLER"),
+		MarketingUnverified: os.Getenv("DEFTER_MARKETING_TO") == "any",
+		UserTokenIssuer:     os.Getenv("DEFTER_USER_TOKEN_ISSUER"), UserTokenAudience: os.Getenv("DEFTER_USER_TOKEN_AUDIENCE"),
+		EmailFrom: os.Getenv("DEFTER_EMAIL_FROM"), PublicURL: os.Getenv("DEFTER_PUBLIC_URL"),
 	}
 	var errs []error
 	s.WelcomeDelay = 24 * time.Hour
@@ -64,6 +69,12 @@ func Environment() (Settings, error) {
 			errs = append(errs, fmt.Errorf("DEFTER_CART_IDLE is %q, must be a duration of a minute or more, such as 60m", raw))
 		}
 		s.CartIdle = idle
+	}
+	if to := os.Getenv("DEFTER_MARKETING_TO"); !slices.Contains([]string{"", "verified", "any"}, to) {
+		errs = append(errs, fmt.Errorf("DEFTER_MARKETING_TO is %q, must be verified or any", to))
+	}
+	if (s.UserTokenIssuer == "") != (s.UserTokenAudience == "") {
+		errs = append(errs, errors.New("DEFTER_USER_TOKEN_ISSUER and DEFTER_USER_TOKEN_AUDIENCE are set together or not at all"))
 	}
 	s.ReturnWindow = app.DefaultReturnWindow
 	if raw := os.Getenv("DEFTER_RETURN_WINDOW"); raw != "" {

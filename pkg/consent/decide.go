@@ -1,6 +1,7 @@
 package consent
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"strings"
@@ -160,8 +161,8 @@ func Decide(s State, command Command) ([]any, error) {
 		if err := Check(c.Purpose, c.Channel); err != nil {
 			return nil, err
 		}
-		if len(c.Method) > 100 {
-			return nil, fault.New(fault.Invalid, "too-long", "consentMethod has %d bytes, at most 100", len(c.Method))
+		if err := c.Proof.check(); err != nil {
+			return nil, err
 		}
 		expires := Expiry(c.At)
 		if s.Allows(c.Purpose, c.Channel, c.At) {
@@ -171,16 +172,14 @@ func Decide(s State, command Command) ([]any, error) {
 			return []any{Renewed{
 				Purpose: c.Purpose, Channel: c.Channel, ConsentMethod: c.Method,
 				IPAddress: c.IPAddress, UserAgent: c.UserAgent, ExpiresAt: &expires,
+				TextVersion: c.TextVersion, Language: c.Language, AddressHash: c.AddressHash,
 			}}, nil
-		}
-		controller := c.Controller
-		if controller == "" {
-			controller = DataController
 		}
 		return []any{Granted{
 			Purpose: c.Purpose, Channel: c.Channel, ConsentMethod: c.Method,
 			IPAddress: c.IPAddress, UserAgent: c.UserAgent, ExpiresAt: &expires,
-			GDPRContext: &GDPRContext{LegalBasis: "consent", RetentionPeriod: "2years", DataController: controller},
+			GDPRContext: &GDPRContext{LegalBasis: "consent", RetentionPeriod: "2years", DataController: cmp.Or(c.Controller, DataController)},
+			TextVersion: c.TextVersion, Language: c.Language, AddressHash: c.AddressHash,
 		}}, nil
 	case Revoke:
 		if err := Check(c.Purpose, c.Channel); err != nil {
@@ -242,7 +241,7 @@ func choose(s State, c Choose) ([]any, error) {
 		if agrees {
 			return nil, nil
 		}
-		return Decide(s, Grant{Purpose: c.Purpose, Channel: c.Channel, Method: c.Method, IPAddress: c.IPAddress, UserAgent: c.UserAgent, At: c.At})
+		return Decide(s, Grant{Purpose: c.Purpose, Channel: c.Channel, Proof: c.Proof, At: c.At})
 	}
 	if err := Check(c.Purpose, c.Channel); err != nil {
 		return nil, err
@@ -281,6 +280,18 @@ func (c Current) Due() (at time.Time, ok bool) {
 		return c.ExpiresAt, true
 	}
 	return c.ExpiresAt.Add(-notice), true
+}
+
+func (p Proof) check() error {
+	for _, text := range []struct {
+		name, value string
+		limit       int
+	}{{"consentMethod", p.Method, 100}, {"textVersion", p.TextVersion, 100}, {"language", p.Language, 35}} {
+		if len(text.value) > text.limit {
+			return fault.New(fault.Invalid, "too-long", "%s has %d bytes, at most %d", text.name, len(text.value), text.limit)
+		}
+	}
+	return nil
 }
 
 // Check refuses unknown purposes and channels.

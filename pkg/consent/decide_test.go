@@ -32,7 +32,7 @@ func grantOf(p consent.Purpose, c consent.Channel, expires time.Time) consent.Gr
 }
 
 func grant(p consent.Purpose, c consent.Channel, at time.Time) consent.Grant {
-	return consent.Grant{Purpose: p, Channel: c, Method: "form", IPAddress: "203.0.113.7", UserAgent: "curl", At: at}
+	return consent.Grant{Purpose: p, Channel: c, At: at, Proof: consent.Proof{Method: "form", IPAddress: "203.0.113.7", UserAgent: "curl"}}
 }
 
 func renewed(expires time.Time) consent.Renewed {
@@ -87,7 +87,8 @@ func TestRevoke(t *testing.T) {
 func TestChoose(t *testing.T) {
 	choose := func(yes bool, at time.Time) consent.Choose {
 		return consent.Choose{
-			Purpose: consent.Analytics, Granted: yes, Channel: consent.Push, Method: "form", IPAddress: "203.0.113.7", UserAgent: "curl", At: at,
+			Purpose: consent.Analytics, Granted: yes, Channel: consent.Push, At: at,
+			Proof: consent.Proof{Method: "form", IPAddress: "203.0.113.7", UserAgent: "curl"},
 		}
 	}
 	gone := func(c consent.Channel) consent.Revoked {

@@ -24,6 +24,10 @@ type Granted struct {
 	UserAgent     string       `json:"userAgent,omitempty" pii:"device" jsonschema:"maxLength=512"`
 	ExpiresAt     *time.Time   `json:"expiresAt,omitempty" pii:"-" jsonschema:"description=absent in events of schema version 1: two years after the event"`
 	GDPRContext   *GDPRContext `json:"gdprContext,omitempty" pii:"-"`
+	// What was agreed to, and where messages go that it allows.
+	TextVersion string `json:"textVersion,omitempty" pii:"-" jsonschema:"maxLength=100,description=of the wording that was agreed to"`
+	Language    string `json:"language,omitempty" pii:"-" jsonschema:"maxLength=35,description=of the wording"`
+	AddressHash string `json:"addressHash,omitempty" pii:"email" jsonschema:"maxLength=64,description=keyed hash of the address that the consent was given with"`
 }
 
 // Renewed: an active consent is prolonged.
@@ -34,6 +38,9 @@ type Renewed struct {
 	IPAddress     string     `json:"ipAddress,omitempty" pii:"ip" jsonschema:"maxLength=45"`
 	UserAgent     string     `json:"userAgent,omitempty" pii:"device" jsonschema:"maxLength=512"`
 	ExpiresAt     *time.Time `json:"expiresAt" pii:"-"`
+	TextVersion   string     `json:"textVersion,omitempty" pii:"-" jsonschema:"maxLength=100"`
+	Language      string     `json:"language,omitempty" pii:"-" jsonschema:"maxLength=35"`
+	AddressHash   string     `json:"addressHash,omitempty" pii:"email" jsonschema:"maxLength=64"`
 }
 
 // Revoked: the customer no longer agrees.
@@ -59,8 +66,8 @@ type Expiring struct {
 
 // Events are the event types of this package.
 var Events = []eventstore.Declaration{
-	eventstore.Declare[Granted]("ConsentGranted", addGDPRContext),
-	eventstore.Declare[Renewed]("ConsentRenewed"),
+	eventstore.Declare[Granted]("ConsentGranted", addGDPRContext, more),
+	eventstore.Declare[Renewed]("ConsentRenewed", more),
 	eventstore.Declare[Revoked]("ConsentRevoked"),
 	eventstore.Declare[Expired]("ConsentExpired"),
 	eventstore.Declare[Expiring]("ConsentExpiring"),
@@ -71,6 +78,9 @@ func addGDPRContext(data map[string]any) map[string]any {
 	data["gdprContext"] = map[string]any{"legalBasis": "consent", "retentionPeriod": "2years", "dataController": DataController}
 	return data
 }
+
+// more is the upcaster of a version that only has further, optional fields.
+func more(data map[string]any) map[string]any { return data }
 
 // DataController is who answers for the data, unless a grant names another.
 const DataController = "company-name"

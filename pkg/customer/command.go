@@ -82,6 +82,7 @@ type LinkVisitor struct {
 	VisitorID string
 	At        time.Time
 	Asked     bool
+	Public    bool // said with a key that everybody can read: it changes nothing that others said
 }
 
 // UnlinkVisitor undoes a link, for good.

@@ -53,6 +53,7 @@ type State struct {
 	Aliases       []Link         `json:"aliases,omitempty"`
 	Unlinked      []string       `json:"unlinked,omitempty"` // ids that are not to be linked again by themselves
 	Groups        []string       `json:"groups,omitempty"`
+	Claims        Claims         `json:"claims,omitempty"`
 	Previous      Status         `json:"previous,omitempty"` // the status before the deactivation
 	// Stamps are when what is known of each trait was said, in Unix milliseconds.
 	Stamps map[string]int64 `json:"stamps,omitempty"`
@@ -60,8 +61,9 @@ type State struct {
 
 // Link is another id of the customer.
 type Link struct {
-	ID string `json:"id"`
-	At int64  `json:"at"` // the earliest time that it was said, Unix milliseconds
+	ID     string `json:"id"`
+	At     int64  `json:"at"` // the earliest time that it was said, Unix milliseconds
+	Public bool   `json:"public,omitempty"`
 }
 
 // The names of the stamps of traits with a field of their own; those of attributes are their names after "attributes.".
@@ -202,15 +204,17 @@ func evolve(s State, event any, at time.Time) State {
 	case DataDeleted:
 		s = State{Status: StatusErased}
 	case VisitorLinked:
-		s.Visitors, s.Unlinked = linked(s.Visitors, e.VisitorID, e.LinkedAt, at), without(s.Unlinked, e.VisitorID)
+		s.Visitors, s.Unlinked = linked(s.Visitors, e.VisitorID, e.LinkedAt, at, e.Public), without(s.Unlinked, e.VisitorID)
 	case VisitorUnlinked:
 		s.Visitors, s.Unlinked = unlinked(s.Visitors, e.VisitorID), remember(s.Unlinked, e.VisitorID, MaxVisitors)
 	case Aliased:
-		s.Aliases, s.Unlinked = linked(s.Aliases, e.PreviousID, e.LinkedAt, at), without(s.Unlinked, e.PreviousID)
+		s.Aliases, s.Unlinked = linked(s.Aliases, e.PreviousID, e.LinkedAt, at, false), without(s.Unlinked, e.PreviousID)
 	case Unaliased:
 		s.Aliases, s.Unlinked = unlinked(s.Aliases, e.PreviousID), remember(s.Unlinked, e.PreviousID, MaxVisitors)
 	case GroupJoined:
 		s.Groups = remember(s.Groups, e.GroupID, MaxGroups)
+	case TraitsClaimed:
+		s.Claims = s.Claims.Evolve(e, at)
 	}
 	return s
 }
@@ -247,6 +251,11 @@ func Decide(s State, command Command) ([]any, error) {
 		return register(s, c)
 	case Identify:
 		return identify(s, c)
+	case Claim:
+		if s.Status == StatusErased || s.Status == StatusErasing {
+			return nil, nil // suppressed, as Identify is
+		}
+		return claim(s, c), nil
 	}
 	switch s.Status {
 	case StatusNone:
@@ -548,10 +557,19 @@ const linkPrecision = time.Minute
 func linkVisitor(s State, c LinkVisitor) []any {
 	c.At = c.At.Truncate(linkPrecision)
 	full := len(s.Visitors) >= MaxVisitors && !has(s.Visitors, c.VisitorID) // by itself: it is a machine that sends, and no person
-	if c.VisitorID == "" || !c.Asked && (full || slices.Contains(s.Unlinked, c.VisitorID)) || !earlier(s.Visitors, c.VisitorID, c.At) {
+	if c.VisitorID == "" || !c.Asked && (full || slices.Contains(s.Unlinked, c.VisitorID)) || !s.saysMore(c) {
 		return nil
 	}
-	return []any{VisitorLinked{c.VisitorID, &c.At}}
+	return []any{VisitorLinked{c.VisitorID, &c.At, c.Public}}
+}
+
+// saysMore says whether a link is new, or earlier than was known, or said by somebody whose word counts where nobody's did.
+func (s State) saysMore(c LinkVisitor) bool {
+	i := slices.IndexFunc(s.Visitors, func(l Link) bool { return l.ID == c.VisitorID })
+	if i < 0 || s.Visitors[i].Public == c.Public {
+		return earlier(s.Visitors, c.VisitorID, c.At)
+	}
+	return s.Visitors[i].Public
 }
 
 // earlier says whether a link is new, or was said to be earlier than is known.
@@ -565,13 +583,18 @@ func has(links []Link, id string) bool {
 }
 
 // linked are the links with one more, at most MaxVisitors, the latest.
-func linked(links []Link, id string, said *time.Time, at time.Time) []Link {
+func linked(links []Link, id string, said *time.Time, at time.Time, public bool) []Link {
 	if said != nil {
 		at = *said
 	}
-	link := Link{id, at.UnixMilli()}
+	link := Link{id, at.UnixMilli(), public}
 	if i := slices.IndexFunc(links, func(l Link) bool { return l.ID == id }); i >= 0 {
-		link.At = min(link.At, links[i].At)
+		switch known := links[i]; {
+		case known.Public == public:
+			link.At = min(link.At, known.At)
+		case public:
+			link = known
+		}
 	}
 	links = append(unlinked(links, id), link)
 	return links[max(0, len(links)-MaxVisitors):]

@@ -125,6 +125,7 @@ type TraitsConfirmed struct {
 type VisitorLinked struct {
 	VisitorID string     `json:"visitorId" pii:"-" jsonschema:"maxLength=128"`
 	LinkedAt  *time.Time `json:"linkedAt,omitempty" pii:"-"`
+	Public    bool       `json:"public,omitempty" pii:"-" jsonschema:"description=said with a write key that everybody can read"`
 }
 
 // VisitorUnlinked: the visitor is somebody else after all.
@@ -171,6 +172,7 @@ var Events = []eventstore.Declaration{
 	eventstore.Declare[DeletionRequested]("CustomerDataDeletionRequested"),
 	eventstore.Declare[DataDeleted]("CustomerDataDeleted"),
 	eventstore.Declare[TraitsConfirmed]("CustomerTraitsConfirmed"),
+	eventstore.Declare[TraitsClaimed]("CustomerTraitsClaimed"),
 	eventstore.Declare[VisitorLinked]("VisitorLinked", more),
 	eventstore.Declare[VisitorUnlinked]("VisitorUnlinked"),
 	eventstore.Declare[Aliased]("CustomerAliased", more),

@@ -25,6 +25,7 @@ const (
 type Claimed struct {
 	CustomerID string    `json:"customerId" pii:"-" jsonschema:"maxLength=128"`
 	Since      time.Time `json:"since" pii:"-"`
+	Public     bool      `json:"public,omitempty" pii:"-" jsonschema:"description=said with a write key that everybody can read: any other claim comes before it"`
 }
 
 // Released: the stream is not the customer's after all.
@@ -38,33 +39,63 @@ var Events = []eventstore.Declaration{
 	eventstore.Declare[Released]("IdentityReleased"),
 }
 
-// State is who claims a stream: by customer, since when in Unix milliseconds.
+// State is who claims a stream, by customer.
 type State struct {
-	Claims map[string]int64 `json:"claims,omitempty"`
+	Claims map[string]Claim `json:"claims,omitempty"`
+	First  int64            `json:"first,omitempty"` // when the stream's first event happened, Unix milliseconds
+}
+
+// Claim is since when a stream is somebody's, Unix milliseconds, and whether anybody could have said so.
+type Claim struct {
+	Since  int64 `json:"since"`
+	Public bool  `json:"public,omitempty"`
+}
+
+// earlier says whether the claim counts before another: a public one after all others, and none from before the stream began,
+// since anybody can say 1970.
+func (c Claim) earlier(other Claim, first int64) int {
+	if c.Public != other.Public {
+		return map[bool]int{true: 1, false: -1}[c.Public]
+	}
+	return cmp.Compare(c.from(first), other.from(first))
+}
+
+func (c Claim) from(first int64) int64 {
+	if c.Public {
+		return max(c.Since, first)
+	}
+	return c.Since
 }
 
 // Decider holds the rules.
-var Decider = eventstore.Decider[State, any, any]{Evolve: Evolve, Decide: Decide}
+var Decider = eventstore.Decider[State, any, any]{
+	Evolve: func(s State, event any) State { return Evolve(s, event, time.Time{}) },
+	Decide: Decide,
+}
 
-// Evolve folds one event; events of other packages change nothing here.
-func Evolve(s State, event any) State {
+// Evolve folds one event that happened at a time; of events of other packages the time alone matters here.
+func Evolve(s State, event any, at time.Time) State {
 	switch e := event.(type) {
 	case Claimed:
 		claims := maps.Clone(s.Claims)
 		if claims == nil {
-			claims = map[string]int64{}
+			claims = map[string]Claim{}
 		}
-		if since, known := claims[e.CustomerID]; !known || e.Since.UnixMilli() < since {
-			claims[e.CustomerID] = e.Since.UnixMilli()
+		claim := Claim{e.Since.UnixMilli(), e.Public}
+		if known, ok := claims[e.CustomerID]; !ok || claim.earlier(known, 0) < 0 {
+			claims[e.CustomerID] = claim
 		}
+		s.Claims = claims
 		for len(claims) > MaxClaims {
-			delete(claims, slices.MaxFunc(slices.Collect(maps.Keys(claims)), order(claims)))
+			delete(claims, slices.MaxFunc(slices.Collect(maps.Keys(claims)), s.order()))
 		}
-		return State{claims}
 	case Released:
-		claims := maps.Clone(s.Claims)
-		delete(claims, e.CustomerID)
-		return State{claims}
+		s.Claims = maps.Clone(s.Claims)
+		delete(s.Claims, e.CustomerID)
+	default:
+		if ms := at.UnixMilli(); !at.IsZero() && (s.First == 0 || ms < s.First) {
+			s.First = ms
+		}
 	}
 	return s
 }
@@ -74,18 +105,18 @@ func (s State) Owner() string {
 	if len(s.Claims) == 0 {
 		return ""
 	}
-	return slices.MinFunc(slices.Collect(maps.Keys(s.Claims)), order(s.Claims))
+	return slices.MinFunc(slices.Collect(maps.Keys(s.Claims)), s.order())
 }
 
-func order(claims map[string]int64) func(a, b string) int {
-	return func(a, b string) int { return cmp.Or(cmp.Compare(claims[a], claims[b]), cmp.Compare(a, b)) }
+func (s State) order() func(a, b string) int {
+	return func(a, b string) int { return cmp.Or(s.Claims[a].earlier(s.Claims[b], s.First), cmp.Compare(a, b)) }
 }
 
 // Decide returns the claim or the release, unless it says nothing new.
 func Decide(s State, command any) ([]any, error) {
 	switch c := command.(type) {
 	case Claimed:
-		if since, known := s.Claims[c.CustomerID]; known && since <= c.Since.UnixMilli() {
+		if known, ok := s.Claims[c.CustomerID]; ok && known.earlier(Claim{c.Since.UnixMilli(), c.Public}, 0) <= 0 {
 			return nil, nil
 		}
 	case Released:

@@ -72,8 +72,10 @@ type Context struct {
 		Title    string `json:"title"`
 		Referrer string `json:"referrer"`
 	} `json:"page"`
-	Consent Consents        `json:"consent"`
-	Traits  json.RawMessage `json:"traits"`
+	Consent Consents `json:"consent"`
+	// UserToken is the customer's own, a JWT that the page got when they signed in.
+	UserToken string          `json:"userToken"`
+	Traits    json.RawMessage `json:"traits"`
 }
 
 // Rejected is a message of an accepted batch that cannot be taken in.

@@ -20,6 +20,7 @@ type Message struct {
 	ExternalID  string // the user id as given, where the stream's id hides it
 	Visitor     string // the stream id of the anonymous visitor, "" for none
 	Previous    string // likewise of an alias's previous id
+	Own         bool   // the customer's own token came with it: what it says of them counts
 }
 
 // Take takes messages into one stream, in their order. It is a fact: what cannot be taken over is left out, never refused.
@@ -29,6 +30,7 @@ type Take struct {
 	Messages    []Message
 	EmailsTaken map[string]bool // addresses, in their normal form, that other customers have
 	Counted     map[string]bool // what Counts names and is stored elsewhere already
+	Controller  string          // who answers for the data
 	Now         time.Time
 }
 

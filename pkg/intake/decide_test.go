@@ -71,7 +71,7 @@ func TestAMessageCountsOnce(t *testing.T) {
 
 func TestWhoIsNotKnownYetBecomesACustomer(t *testing.T) {
 	anybody.When(t, said(t, browser, `{"type":"page","messageId":"m1","userId":"u1","anonymousId":"a1"}`)).Then(at(now, fingerprint(browser, "m1"),
-		customer.Created{Source: "web"}, customer.VisitorLinked{VisitorID: "a1", LinkedAt: &minute}, activity.PageViewed{},
+		customer.Created{Source: "web"}, customer.VisitorLinked{VisitorID: "a1", LinkedAt: &minute, Public: true}, activity.PageViewed{},
 	)...).Again().Nothing()
 }
 
@@ -92,12 +92,12 @@ func TestAnAddressOfSomebodyElseIsNotTakenOver(t *testing.T) {
 func TestWhoMayNameAnotherCustomer(t *testing.T) {
 	const alias = `{"type":"alias","messageId":"m1","userId":"u1","previousId":"u0"}`
 	ada.When(t, said(t, server, alias)).Then(at(now, fingerprint(server, "m1"), customer.Aliased{PreviousID: "u0", LinkedAt: &minute})...)
-	ada.When(t, said(t, browser, alias)).Then(at(now, fingerprint(browser, "m1"), customer.VisitorLinked{VisitorID: "u0", LinkedAt: &minute})...)
+	ada.When(t, said(t, browser, alias)).Then(at(now, fingerprint(browser, "m1"), customer.VisitorLinked{VisitorID: "u0", LinkedAt: &minute, Public: true})...)
 }
 
 func TestGroups(t *testing.T) {
-	ada.When(t, said(t, browser, `{"type":"group","messageId":"m1","userId":"u1","groupId":"g1","traits":{"size":3}}`)).
-		Then(at(now, fingerprint(browser, "m1"), customer.GroupJoined{GroupID: "g1", Traits: map[string]any{"size": 3.0}})...)
+	ada.When(t, said(t, server, `{"type":"group","messageId":"m1","userId":"u1","groupId":"g1","traits":{"size":3}}`)).
+		Then(at(now, fingerprint(server, "m1"), customer.GroupJoined{GroupID: "g1", Traits: map[string]any{"size": 3.0}})...)
 }
 
 func TestWhatAnErasedCustomerDoesIsNotKept(t *testing.T) {

@@ -27,6 +27,9 @@ func meaning(c Take, s customer.State, m Message) ([]any, error) {
 		}
 		return ingest.Facts(m.Message, c.Source), nil
 	}
+	if !c.Source.Trusted && !m.Own {
+		return claimed(c, s, m)
+	}
 	if m.Type == "identify" {
 		identify := ingest.Identify(m.Message, c.Source, m.ExternalID, m.Visitor)
 		if email, err := customer.NormalEmail(identify.Email); err == nil {
@@ -48,17 +51,54 @@ func meaning(c Take, s customer.State, m Message) ([]any, error) {
 	events = append(events, more...)
 	switch m.Type {
 	case "alias":
-		if c.Source.Trusted {
-			more, err = customer.Decide(s, customer.Alias{PreviousID: m.Previous, At: m.OccurredAt})
-		} else { // who knows a public key can say who a visitor is, and not that another customer is theirs
+		if !c.Source.Trusted { // that another customer is theirs too is for us to say
 			more, err = customer.Decide(s, customer.LinkVisitor{VisitorID: m.Previous, At: m.OccurredAt})
+			break
 		}
+		more, err = customer.Decide(s, customer.Alias{PreviousID: m.Previous, At: m.OccurredAt})
 	case "group":
 		more, err = customer.Decide(s, customer.JoinGroup{GroupID: m.GroupID, Traits: traits(m)})
 	default:
 		more = ingest.Facts(m.Message, c.Source)
 	}
 	return append(events, more...), err
+}
+
+// claimed is what a message means that came with a write key that everybody can read, and without the customer's own token: it
+// tells what was done, and who a visitor is. What it says about the customer is kept as claimed.
+func claimed(c Take, s customer.State, m Message) ([]any, error) {
+	from := ingest.Identify(m.Message, c.Source, m.ExternalID, "")
+	claim := customer.Claim{Source: from.Source, ExternalID: m.ExternalID, At: m.OccurredAt}
+	visitor := m.Visitor
+	switch m.Type {
+	case "identify":
+		claim.Traits, claim.IPAddress, claim.UserAgent = traits(m), from.IPAddress, from.UserAgent
+	case "group":
+		claim.Traits, claim.GroupID = traits(m), m.GroupID
+	case "alias":
+		visitor = m.Previous
+	}
+	events, err := customer.Decide(s, claim)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range events {
+		s = customer.Evolve(s, e, m.OccurredAt)
+	}
+	for _, id := range []string{m.Visitor, visitor} {
+		more, err := customer.Decide(s, customer.LinkVisitor{VisitorID: id, At: m.OccurredAt, Public: true})
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range more {
+			s = customer.Evolve(s, e, m.OccurredAt)
+		}
+		events = append(events, more...)
+	}
+	if m.Type == "identify" || m.Type == "group" || m.Type == "alias" {
+		return events, nil
+	}
+	return append(events, ingest.Facts(m.Message, c.Source)...), nil
 }
 
 // heardOf makes a customer of whom nothing is known yet.
@@ -73,13 +113,20 @@ func heardOf(source ingest.Source, s customer.State, m Message) ([]any, error) {
 // must be kept to; a consent has a term, and may have ended by the time that it is told.
 func chosen(c Take, s record.State, m Message) ([]any, error) {
 	granted, told := ingest.Chosen(m.Message)
+	agrees, asked := s.Consent.Stance(consent.Analytics, c.Now)
+	if told && granted && asked && !agrees && !c.Source.Trusted && !m.Own { // a page's word does not undo a refusal: anybody can say it
+		return nil, nil
+	}
 	if !told || granted && (s.Customer.Status == customer.StatusDeactivated || !consent.Expiry(m.OccurredAt).After(c.Now)) {
 		return nil, nil
 	}
 	from := ingest.Identify(m.Message, c.Source, "", "")
+	if !c.Source.Trusted { // a page can claim any address; the connection's is a proof
+		from.IPAddress = m.Origin.IP
+	}
 	choice, err := consent.Decide(s.Consent, consent.Choose{
-		Purpose: consent.Analytics, Granted: granted, Channel: bannerChannel, Method: "consent-banner", IPAddress: from.IPAddress, UserAgent: from.UserAgent,
-		At: m.OccurredAt,
+		Purpose: consent.Analytics, Granted: granted, Channel: bannerChannel, At: m.OccurredAt,
+		Proof: consent.Proof{Method: "consent-banner", IPAddress: from.IPAddress, UserAgent: from.UserAgent, Language: m.Context.Locale[:min(len(m.Context.Locale), 35)], Controller: c.Controller},
 	})
 	if err != nil || len(choice) == 0 || !c.Customer {
 		return choice, err

@@ -31,7 +31,7 @@ type State struct {
 }
 
 // Fold computes the State of a stream.
-var Fold = &eventstore.Fold[State]{Name: "record", Version: 2, Evolve: Evolve}
+var Fold = &eventstore.Fold[State]{Name: "record", Version: 3, Evolve: Evolve}
 
 // Evolve folds one event into the domain it belongs to.
 func Evolve(s State, e eventstore.Event) State {
@@ -39,7 +39,7 @@ func Evolve(s State, e eventstore.Event) State {
 		return State{Customer: customer.Evolve(s.Customer, e.Data, e.OccurredAt)}
 	}
 	s.Customer = customer.Evolve(s.Customer, e.Data, e.OccurredAt)
-	s.Identity = identity.Evolve(s.Identity, e.Data)
+	s.Identity = identity.Evolve(s.Identity, e.Data, retention.Began(e))
 	s.Consent = consent.Evolve(s.Consent, e.Data, e.OccurredAt)
 	s.Preference = preference.Evolve(s.Preference, e.Data, preference.Stamp{At: e.OccurredAt, EventID: e.ID})
 	s.Journey = journey.Evolve(s.Journey, e.Data)

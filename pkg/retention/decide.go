@@ -89,6 +89,14 @@ func Together(a, b eventstore.Commit) bool {
 	return a.Last()+1 == b.First && x.Year() == y.Year() && x.Month() == y.Month()
 }
 
+// Began is when an event happened, or the first of those that it stands for.
+func Began(e eventstore.Event) time.Time {
+	if d, ok := e.Data.(Summarised); ok {
+		return d.FirstOccurredAt
+	}
+	return e.OccurredAt
+}
+
 // IsSummary says whether a record is a summary.
 func IsSummary(r eventstore.Record) bool { return r.Type == "BehaviourSummarised" }
 

@@ -38,6 +38,7 @@ var texts = map[string]text{
 	"CustomerDataDeleted":           {"Data erased", "Veriler silindi"},
 	"VisitorLinked":                 {"Recognised as an earlier visitor", "Önceki bir ziyaretçi olarak tanındı"},
 	"CustomerAliased":               {"Another id linked", "Başka bir kimlik bağlandı"},
+	"CustomerTraitsClaimed":         {"Traits claimed by a page", "Sayfanın bildirdiği özellikler"},
 	"CustomerTraitsConfirmed":       {"Traits confirmed", "Özellikler teyit edildi"},
 	"VisitorUnlinked":               {"Found not to be an earlier visitor", "Önceki ziyaretçi olmadığı anlaşıldı"},
 	"CustomerUnaliased":             {"Another id unlinked", "Başka bir kimliğin bağı kaldırıldı"},

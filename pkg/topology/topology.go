@@ -298,7 +298,7 @@ var Functions = []Function{
 	},
 	{
 		Name: "trigger-journeys", Summary: "Start the journeys an event triggers.",
-		Bus:            &BusTrigger{Types: []string{"ConsentGranted", "ConsentRenewed"}},
+		Bus:            &BusTrigger{Types: []string{"ConsentGranted", "ConsentRenewed", "EmailVerified"}},
 		Access:         []Access{appendEvents, makeKeys, wrap, {Journeys, []string{"states:StartExecution"}}},
 		TimeoutSeconds: 30, MemoryMB: 256, Retries: 5,
 	},

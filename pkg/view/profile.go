@@ -68,6 +68,7 @@ type Personal struct {
 	Address     *customer.Address `json:"address,omitempty"`
 	Attributes  map[string]any    `json:"attributes,omitempty"`
 	ExternalID  string            `json:"externalId,omitempty"`
+	Claims      customer.Claims   `json:"claims,omitempty" description:"what pages and apps said of the customer, each with the time it was said: anybody can, so that none of it is shown as theirs or written to"`
 }
 
 // Profile is the state of the profile view. It is kept for visitors too, as the checkpoint of their timeline.
@@ -128,6 +129,8 @@ func evolveProfile(p Profile, e eventstore.Event) Profile {
 	}
 	at := e.OccurredAt
 	p.State = insight.Evolve(p.State, e.Data, at)
+	p.Identity = identity.Evolve(p.Identity, e.Data, retention.Began(e))
+	p.MergedInto = p.Identity.Owner()
 	switch d := e.Data.(type) {
 	case customer.Created:
 		p.CreatedAt = &at
@@ -173,9 +176,8 @@ func evolveProfile(p Profile, e eventstore.Event) Profile {
 		p.Aliases = appended(p.Aliases, d.PreviousID, customer.MaxVisitors)
 	case customer.Unaliased:
 		p.Aliases = without(p.Aliases, d.PreviousID)
-	case identity.Claimed, identity.Released:
-		p.Identity = identity.Evolve(p.Identity, d)
-		p.MergedInto = p.Identity.Owner()
+	case customer.TraitsClaimed:
+		p.Personal.Claims = p.Personal.Claims.Evolve(d, at)
 	case segment.Added, segment.Removed:
 		p.Segments = segment.Evolve(p.Segments, d)
 	case activity.Identified:

@@ -1,0 +1,129 @@
+package embedded
+
+import "testing"
+
+// tokenOf is a token of a customer's own, of the local run's issuer.
+func (s *story) tokenOf(user string) string {
+	s.Helper()
+	return s.post("/_local/issuer/token", m{"userId": user}).expect(200).text("userToken")
+}
+
+// TestS1_APageCannotRedirectMail nor rename anybody: what it says is kept as claimed, and the customer's own token lifts that.
+func TestS1_APageCannotRedirectMail(t *testing.T) {
+	s := begin(t)
+	s.sends(message("identify", "ada", "traits", m{"email": "ada@mail.example", "firstName": "Ada", "plan": "gold"}))
+	page := s.source("browser")
+	evil := message("identify", "ada", "traits", m{"email": "eve@mail.example", "firstName": "http://evil.example", "plan": "none"})
+	page.says("/v1/identify", evil).expect(200)
+	ada := s.known("ada")
+	ada.shown().has(
+		"email", "ada@mail.example", "firstName", "Ada", "attributes.plan", "gold",
+		"claims.email.value", "eve@mail.example", "claims.firstName.value", "http://evil.example", "claims.plan.value", "none",
+	)
+	s.get("/v1/customers?email=eve@mail.example").expect(404)
+	page.says("/v1/identify", message("identify", "squatter", "traits", m{"email": "grace@mail.example"})).expect(200)
+	s.registers("email", "grace@mail.example") // whom nobody could lock out
+	s.settled()
+	ada.shown().has("email", "ada@mail.example", "claims.email.value", "eve@mail.example")
+
+	theirs := message("identify", "ada", "traits", m{"firstName": "Augusta"})
+	signed := page.with("Authorization", basic(page.key, ""), "X-User-Token", s.tokenOf("ada"))
+	page.with("Authorization", basic(page.key, ""), "X-User-Token", s.tokenOf("eve")).post("/v1/identify", message("identify", "ada", "traits", m{"firstName": "Eve"})).expect(200)
+	page.with("Authorization", basic(page.key, ""), "X-User-Token", "no.token.really").post("/v1/identify", message("identify", "ada", "traits", m{"firstName": "Eva"})).expect(200)
+	ada.shown().has("firstName", "Ada")
+	signed.post("/v1/identify", theirs).expect(200)
+	ada.shown().has("firstName", "Augusta")
+	within := message("identify", "ada", "traits", m{"lastName": "King"}, "context", m{"userToken": s.tokenOf("ada")})
+	page.says("/v1/batch", m{"batch": []m{within, message("identify", "squatter", "traits", m{"lastName": "King"}, "context", m{"userToken": s.tokenOf("ada")})}}).expect(200)
+	ada.shown().has("lastName", "King")
+	s.known("squatter").shown().has("lastName", nil)
+
+	signed.post("/v1/track", track("ada", "Order Completed", m{"order_id": "o1", "total": 9, "currency": "EUR"})).expect(200)
+	if ada.happened("OrderPlaced") != 0 {
+		t.Error("a customer's token tells of money")
+	}
+	s.advance("3h") // after which a token of an hour proves nothing
+	signed.post("/v1/identify", message("identify", "ada", "traits", m{"firstName": "Late"})).expect(200)
+	ada.shown().has("firstName", "Augusta")
+}
+
+// TestS1_AClaimOf1970 does not take a visitor's history away, nor one that somebody of ours did not say.
+func TestS1_AClaimOf1970(t *testing.T) {
+	s := begin(t)
+	s.sends(m{"type": "page", "anonymousId": "phone", "name": "Home"})
+	s.sends(message("identify", "ada", "anonymousId", "phone", "traits", m{"email": "ada@mail.example"}))
+	page := s.source("browser")
+	page.says("/v1/identify", message("identify", "eve", "anonymousId", "phone", "timestamp", "1970-01-02T00:00:00Z")).expect(200)
+	page.says("/v1/alias", message("alias", "eve", "previousId", "ada", "timestamp", "1970-01-02T00:00:00Z")).expect(200)
+	s.settled()
+	s.get("/v1/customers/ada/identities").has("identities.0.id", "phone", "identities.0.owned", true)
+	for _, identity := range s.pages("/v1/customers/eve/identities?limit=50", "identities") {
+		if identity["id"] == "phone" && identity["owned"] != false {
+			t.Error("eve has ada's phone")
+		}
+	}
+	if shown := s.get("/v1/customers/eve").expect(200); shown.at("email") != nil {
+		t.Errorf("eve is shown as %s", shown.body)
+	}
+	if got := s.get("/v1/customers/ada").expect(200).at("mergedInto"); got != nil {
+		t.Errorf("ada is merged into %v", got)
+	}
+}
+
+// TestS9_AConsentIsProven: to which words, in which language, with which address, from where, and who answers for it.
+func TestS9_AConsentIsProven(t *testing.T) {
+	s := begin(t)
+	c := s.registers("email", "ada@mail.example")
+	c.post(c.path("/consents"), m{"purpose": "marketing", "channel": "email", "textVersion": "2026-11", "language": "tr", "ipAddress": "198.51.100.7"}).expect(201)
+	granted := c.pages(c.path("/events?limit=500&types=ConsentGranted"), "events")
+	if len(granted) != 1 {
+		t.Fatalf("%v", granted)
+	}
+	for path, want := range map[string]any{
+		"textVersion": "2026-11", "language": "tr", "ipAddress": "198.51.100.7", "gdprContext.dataController": "Defter's local run",
+	} {
+		if got := at(granted[0]["data"], path); got != want {
+			t.Errorf("%s is %v, want %v", path, got, want)
+		}
+	}
+	if hash := at(granted[0]["data"], "addressHash"); hash == nil || hash == "" {
+		t.Error("the consent is bound to no address")
+	}
+	page := s.source("browser")
+	page.says("/v1/track", m{
+		"userId": c.id, "event": "Segment Consent Preference Updated", "context": m{"ip": "192.0.2.1", "consent": m{"categoryPreferences": m{"Analytics": true}}},
+	}).expect(200)
+	granted = c.pages(c.path("/events?limit=500&types=ConsentGranted"), "events")
+	if len(granted) != 2 || at(granted[1]["data"], "ipAddress") != "127.0.0.1" {
+		t.Errorf("a page tells its own address: %v", granted)
+	}
+}
+
+// TestS9_MarketingGoesToVerifiedAddresses: what somebody typed may be another's.
+func TestS9_MarketingGoesToVerifiedAddresses(t *testing.T) {
+	s := begin(t, func(c *Config) { c.MarketingUnverified = false })
+	c := s.consents("email", "ada@mail.example")
+	s.settled()
+	mails := s.mailed("ada@mail.example", 1)
+	if len(mails) != 1 || c.happened("JourneyEntered") != 0 {
+		t.Fatalf("before she verified: %d mails, %d journeys", len(mails), c.happened("JourneyEntered"))
+	}
+	c.post(c.path("/email-verification"), m{"token": tokenInMail.FindString(mails[0].Text)}).expect(200)
+	s.mailed("ada@mail.example", 2)
+	s.settled()
+	if c.happened("JourneyEntered") != 1 {
+		t.Error("verified, she is in no journey")
+	}
+	c.put(c.path("/email"), m{"email": "countess@mail.example"}).expect(200)
+	s.advance("25h")
+	s.settled()
+	withheld := c.pages(c.path("/events?limit=500&types=MessageSuppressed"), "events")
+	if len(withheld) != 1 || at(withheld[0]["data"], "reason") != "address-unverified" {
+		t.Errorf("after the address changed: %v", withheld)
+	}
+	for _, mail := range s.mails("countess@mail.example") {
+		if tokenInMail.FindString(mail.Text) == "" {
+			t.Errorf("to the new address went %+v", mail)
+		}
+	}
+}

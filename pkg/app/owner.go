@@ -1,0 +1,47 @@
+package app
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+
+	"defter/pkg/fault"
+	"defter/pkg/ingest"
+)
+
+// maxTokens is how many different tokens of one request are looked at: each costs as much as several messages.
+const maxTokens = 10
+
+// owners tell which messages of a request the customer proved to have sent: those about the subject of a token that came along, in
+// the message's context or in the header.
+type owners struct {
+	tokens   Tokens
+	header   string
+	subjects map[string]string // by token, "" for one that proves nothing
+}
+
+// says tells whether a message is the word of the customer whom it names. Busy where nobody can say now: the client tries again.
+func (o *owners) says(ctx context.Context, m ingest.Message) (bool, error) {
+	token := cmp.Or(m.Context.UserToken, o.header)
+	if o.tokens == nil || token == "" || m.UserID == "" {
+		return false, nil
+	}
+	subject, known := o.subjects[token]
+	if !known {
+		if len(o.subjects) == maxTokens {
+			return false, nil
+		}
+		var err error
+		if subject, err = o.tokens.Subject(ctx, token); err != nil {
+			if fault.KindOf(err) != fault.Unauthorized {
+				return false, err
+			}
+			slog.InfoContext(ctx, "user token proves nothing", "error", err) // the library's words, without the token
+		}
+		if o.subjects == nil {
+			o.subjects = map[string]string{}
+		}
+		o.subjects[token] = subject
+	}
+	return subject != "" && subject == m.UserID, nil
+}
