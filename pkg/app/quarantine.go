@@ -2,6 +2,7 @@ package app
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -19,6 +20,7 @@ import (
 	"defter/pkg/ingest"
 	"defter/pkg/lambdaio"
 	"defter/pkg/metric"
+	"defter/pkg/order"
 	"defter/pkg/source"
 	"defter/pkg/view"
 	"defter/pkg/webhook"
@@ -64,10 +66,12 @@ type quarantined struct {
 // aside is what is sealed: the message, and what it came with, without which it would be another message when it is tried
 // again, of unknown consent and time.
 type aside struct {
-	Message  json.RawMessage `json:"message,omitempty"`
-	Cut      []byte          `json:"cut,omitempty"` // the beginning of one that is too large to be kept
-	Origin   ingest.Origin   `json:"origin"`
-	Delivery *posted         `json:"delivery,omitempty"` // of a webhook's element, which is no message yet
+	Message json.RawMessage `json:"message,omitempty"`
+	Cut     []byte          `json:"cut,omitempty"` // the beginning of one that is too large to be kept
+	Origin  ingest.Origin   `json:"origin"`
+	// MessageID is what was made up for a message that had none and waits for its order.
+	MessageID string  `json:"messageId,omitempty"`
+	Delivery  *posted `json:"delivery,omitempty"` // of a webhook's element, which is no message yet
 }
 
 // posted is what a webhook's element came with.
@@ -281,7 +285,7 @@ func (a *App) releaseQuarantined(ctx context.Context, c *Call) (lambdaio.Respons
 			m.MessageID = sk
 		}
 		if err := a.takeOne(ctx, c, source, m); err != nil {
-			if fault.KindOf(err) == fault.Invalid {
+			if fault.KindOf(err) == fault.Invalid || fault.SlugOf(err) == order.Contradicts {
 				err = fault.Because(err, fault.Rejected, "still-invalid", "%s", err)
 			}
 			return lambdaio.Response{}, err
@@ -332,6 +336,7 @@ func (s aside) again(from ingest.Source, hook *source.Webhook, receivedAt time.T
 		if reason := from.Refuses(m); reason != "" {
 			return nil, errors.New(reason)
 		}
+		m.MessageID = cmp.Or(m.MessageID, s.MessageID)
 		messages[i] = m
 	}
 	return messages, nil
