@@ -139,18 +139,19 @@ var domains = map[string][]string{
 	"pkg/customer":   nil,
 	"pkg/consent":    nil,
 	"pkg/preference": nil,
-	"pkg/order":      nil,
-	"pkg/cart":       {"pkg/activity", "pkg/order"}, // folds what is done with carts, and what ends them
+	"pkg/money":      nil,
+	"pkg/order":      {"pkg/money"},
+	"pkg/cart":       {"pkg/activity", "pkg/money", "pkg/order"}, // folds what is done with carts, and what ends them
 	"pkg/activity":   nil,
 	"pkg/journey":    nil,
 	"pkg/identity":   nil,
 	"pkg/segment":    nil,
-	"pkg/product":    nil,
+	"pkg/product":    {"pkg/money"},
 	"pkg/insight":    nil,
 	"pkg/source":     nil,
 	"pkg/retention":  nil,
 	"pkg/channel":    {"pkg/consent", "pkg/preference"},                                                                                                                        // asks whether a message may be sent
-	"pkg/ingest":     {"pkg/activity", "pkg/channel", "pkg/customer", "pkg/insight", "pkg/order"},                                                                              // says what a message means
+	"pkg/ingest":     {"pkg/activity", "pkg/channel", "pkg/customer", "pkg/insight", "pkg/money", "pkg/order"},                                                                 // says what a message means
 	"pkg/record":     {"pkg/cart", "pkg/channel", "pkg/consent", "pkg/customer", "pkg/identity", "pkg/journey", "pkg/order", "pkg/preference", "pkg/retention", "pkg/segment"}, // folds them side by side
 	"pkg/intake":     {"pkg/activity", "pkg/cart", "pkg/channel", "pkg/consent", "pkg/customer", "pkg/identity", "pkg/ingest", "pkg/order", "pkg/record", "pkg/segment"},       // decides on a whole record what a message becomes
 	"pkg/catalog":    {"pkg/activity", "pkg/cart", "pkg/channel", "pkg/consent", "pkg/customer", "pkg/identity", "pkg/insight", "pkg/journey", "pkg/order", "pkg/preference", "pkg/product", "pkg/retention", "pkg/segment", "pkg/source"},

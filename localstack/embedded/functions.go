@@ -42,6 +42,7 @@ var functions = map[string]func(*app.App) lambdaio.Handler{
 	"refund-order":        app.RefundOrder,
 	"trigger-payments":    app.TriggerPayments,
 	"run-payment-step":    app.RunPaymentStep,
+	"release-reports":     app.ReleaseReports,
 	"create-source":       app.CreateSource,
 	"list-sources":        app.ListSources,
 	"change-source":       app.ChangeSource,

@@ -79,11 +79,11 @@ func TestAnOrderFromPlacingToTheLastRefund(t *testing.T) {
 	s.post(path+"/cancellation", m{}).refused(422, "order-not-cancellable")
 	s.post(path+"/delivery", m{"signedBy": "Ada"}).expect(200).has("status", "completed", "shippingStatus", "delivered", "canBeRefunded", true)
 
-	s.post(path+"/refunds", m{"reason": "quality-issue", "items": []m{{"productId": "shoe", "quantity": 1}}, "refundId": "r1"}).expect(202).has("refunds.0.amountMinor", 2000)
+	s.post(path+"/refunds", m{"reason": "quality-issue", "items": []m{{"productId": "shoe", "quantity": 1}}, "refundId": "r1"}).expect(202).has("refunds.0.amountMinor", 2200)
 	eventually(t, "given back in part", func() bool { return s.get(path).text("refunds.0.status") == "completed" })
-	s.get(path).has("paymentStatus", "partially-refunded", "refundedMinor", 2000, "refundableMinor", 3500)
-	s.post(path+"/refunds", m{"reason": "other", "amountMinor": 3501}).refused(422, "refund-exceeds-payment")
-	s.post(path+"/refunds", m{"reason": "quality-issue", "refundId": "r1"}).expect(202).has("refundedMinor", 2000) // asked again
+	s.get(path).has("paymentStatus", "partially-refunded", "refundedMinor", 2200, "refundableMinor", 3300)
+	s.post(path+"/refunds", m{"reason": "other", "amountMinor": 3301}).refused(422, "refund-exceeds-payment")
+	s.post(path+"/refunds", m{"reason": "quality-issue", "refundId": "r1"}).expect(202).has("refundedMinor", 2200) // asked again
 	s.post(path+"/refunds", m{"reason": "other"}).expect(202)
 	eventually(t, "given back whole", func() bool { return s.get(path).text("paymentStatus") == "refunded" })
 	s.settled()

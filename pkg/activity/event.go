@@ -45,7 +45,7 @@ type ProductViewed struct {
 	ProductID       string   `json:"productId" pii:"-" jsonschema:"maxLength=200"`
 	ProductName     string   `json:"productName,omitempty" pii:"-" jsonschema:"maxLength=500"`
 	ProductCategory string   `json:"productCategory,omitempty" pii:"-" jsonschema:"maxLength=200"`
-	PriceMinor      int64    `json:"priceMinor,omitempty" pii:"-"`
+	PriceMinor      int64    `json:"priceMinor,omitempty" pii:"-" jsonschema:"minimum=0,maximum=1000000000000"`
 	Currency        string   `json:"currency,omitempty" pii:"-" jsonschema:"pattern=^[A-Z]{3}$"`
 	ViewSource      string   `json:"viewSource,omitempty" pii:"-" jsonschema:"enum=search,enum=category,enum=recommendation,enum=direct"`
 	SessionID       string   `json:"sessionId,omitempty" pii:"-" jsonschema:"maxLength=128"`
@@ -65,8 +65,8 @@ type ItemAddedToCart struct {
 	CartID      string   `json:"cartId" pii:"-" jsonschema:"maxLength=128"`
 	ProductID   string   `json:"productId" pii:"-" jsonschema:"maxLength=200"`
 	ProductName string   `json:"productName,omitempty" pii:"-" jsonschema:"maxLength=500"`
-	Quantity    int64    `json:"quantity,omitempty" pii:"-"`
-	PriceMinor  int64    `json:"priceMinor,omitempty" pii:"-"`
+	Quantity    int64    `json:"quantity,omitempty" pii:"-" jsonschema:"minimum=0,maximum=1000000"`
+	PriceMinor  int64    `json:"priceMinor,omitempty" pii:"-" jsonschema:"minimum=0,maximum=1000000000000"`
 	Currency    string   `json:"currency,omitempty" pii:"-" jsonschema:"pattern=^[A-Z]{3}$"`
 	Context     *Context `json:"context,omitempty" pii:"device"`
 }
@@ -75,7 +75,7 @@ type ItemAddedToCart struct {
 type ItemRemovedFromCart struct {
 	CartID    string   `json:"cartId" pii:"-" jsonschema:"maxLength=128"`
 	ProductID string   `json:"productId" pii:"-" jsonschema:"maxLength=200"`
-	Quantity  int64    `json:"quantity,omitempty" pii:"-"`
+	Quantity  int64    `json:"quantity,omitempty" pii:"-" jsonschema:"minimum=0,maximum=1000000"`
 	Context   *Context `json:"context,omitempty" pii:"device"`
 }
 
@@ -89,7 +89,7 @@ type CartViewed struct {
 type CheckoutStarted struct {
 	CartID         string   `json:"cartId,omitempty" pii:"-" jsonschema:"maxLength=128"`
 	OrderID        string   `json:"orderId,omitempty" pii:"-" jsonschema:"maxLength=128"`
-	CartValueMinor int64    `json:"cartValueMinor,omitempty" pii:"-"`
+	CartValueMinor int64    `json:"cartValueMinor,omitempty" pii:"-" jsonschema:"minimum=0,maximum=1000000000000"`
 	Currency       string   `json:"currency,omitempty" pii:"-" jsonschema:"pattern=^[A-Z]{3}$"`
 	ItemCount      int64    `json:"itemCount,omitempty" pii:"-"`
 	Context        *Context `json:"context,omitempty" pii:"device"`
@@ -171,16 +171,19 @@ type Identified struct {
 	Context *Context       `json:"context,omitempty" pii:"device"`
 }
 
+// bounded is the upcaster of a version that has bounds. What was stored before may be beyond them: folds take it as far as it goes.
+func bounded(data map[string]any) map[string]any { return data }
+
 // Events are the event types of this package. All but what visitors say of themselves are behaviour, which pkg/retention archives.
 var Events = append(eventstore.Behaviour(
 	eventstore.Declare[PageViewed]("PageViewed"),
 	eventstore.Declare[ScreenViewed]("ScreenViewed"),
-	eventstore.Declare[ProductViewed]("ProductViewed"),
+	eventstore.Declare[ProductViewed]("ProductViewed", bounded),
 	eventstore.Declare[SearchPerformed]("SearchPerformed"),
-	eventstore.Declare[ItemAddedToCart]("ItemAddedToCart"),
-	eventstore.Declare[ItemRemovedFromCart]("ItemRemovedFromCart"),
+	eventstore.Declare[ItemAddedToCart]("ItemAddedToCart", bounded),
+	eventstore.Declare[ItemRemovedFromCart]("ItemRemovedFromCart", bounded),
 	eventstore.Declare[CartViewed]("CartViewed"),
-	eventstore.Declare[CheckoutStarted]("CheckoutStarted"),
+	eventstore.Declare[CheckoutStarted]("CheckoutStarted", bounded),
 	eventstore.Declare[CheckoutStepCompleted]("CheckoutStepCompleted"),
 	eventstore.Declare[ProductCompared]("ProductCompared"),
 	eventstore.Declare[ReviewRead]("ReviewRead"),

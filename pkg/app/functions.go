@@ -91,6 +91,8 @@ func TriggerPayments(a *App) lambdaio.Handler { return a.onEvent(a.TriggerPaymen
 
 func RunPaymentStep(a *App) lambdaio.Handler { return lambdaio.Task(a.RunPaymentStep) }
 
+func ReleaseReports(a *App) lambdaio.Handler { return a.onEvent(a.ReleaseReports) }
+
 func SendEmail(a *App) lambdaio.Handler { return lambdaio.Queue(a.SendEmail) }
 
 func ExpireConsents(a *App) lambdaio.Handler { return lambdaio.Schedule(a.ExpireConsents) }

@@ -17,6 +17,7 @@ import (
 	"defter/pkg/ingest"
 	"defter/pkg/intake"
 	"defter/pkg/metric"
+	"defter/pkg/order"
 	"defter/pkg/record"
 	"defter/pkg/view"
 )
@@ -27,14 +28,14 @@ const (
 	ingestAttempts = 30  // of a commit that others overtake: a fact is always accepted
 	commitMessages = 200 // of one customer, before the next commit
 	commitBytes    = 200_000
-	commitClaims   = 40        // orders and identities: each takes up to two claims, of eventstore.MaxClaims
-	countedPrefix  = "UNIQUE#" // of the claims on what intake.Counts names
+	commitClaims   = 40 // orders and identities: each takes up to two claims, of eventstore.MaxClaims
 )
 
-// ingest stores what was parsed: the messages of each stream in their order, different streams side by side.
+// ingest stores what was parsed: the messages of each stream in their order, different streams side by side, and then what is told of
+// orders, which must be known by then.
 func (a *App) ingest(ctx context.Context, c *Call, source ingest.Source, parsed ingest.Request, now time.Time) error {
-	streams := map[string][]intake.Message{}
-	var names []string
+	var messages streams
+	var reports []report
 	own := &owners{tokens: a.Tokens, header: c.Header["x-user-token"]}
 	from := "" // of a server's messages each has its own
 	if !source.Trusted {
@@ -42,28 +43,22 @@ func (a *App) ingest(ctx context.Context, c *Call, source ingest.Source, parsed 
 	}
 	for i, m := range parsed.Messages {
 		m.Origin.IP = from
-		reason := source.Refuses(m)
-		known, blocked := intake.Named(m)
-		if blocked && reason == "" {
-			reason = "the ids are placeholders, such as null"
-		}
-		if m = known; reason != "" {
+		m, told, reason := refused(source, m)
+		if reason != "" {
 			parsed.Rejected = append(parsed.Rejected, ingest.Rejected{Raw: m.Raw, Reason: reason, Origin: m.Origin})
 			continue
 		}
 		if m.Context.IP == "" {
 			m.Context.IP = from
 		}
-		in := intake.Message{Message: m}
-		id := m.MessageID
 		switch {
-		case id != "":
+		case m.MessageID != "":
 		case c.key != "":
-			id = c.key + "#" + strconv.Itoa(i)
+			m.MessageID = c.key + "#" + strconv.Itoa(i)
 		default:
-			id = a.NewID()
+			m.MessageID = a.NewID()
 		}
-		in.Fingerprint = ingest.Fingerprint(source.ID, id)
+		in := intake.Message{Message: m, Fingerprint: ingest.Fingerprint(source.ID, m.MessageID)}
 		var err error
 		if in.Own, err = own.says(ctx, in.Message); err != nil {
 			return err
@@ -72,10 +67,11 @@ func (a *App) ingest(ctx context.Context, c *Call, source ingest.Source, parsed 
 		if err != nil {
 			return err
 		}
-		if streams[stream] == nil {
-			names = append(names, stream)
+		if intake.FollowsUp(told) {
+			reports = append(reports, reportOf(source, told.Order(), stream, in))
+		} else {
+			messages.add(stream, in)
 		}
-		streams[stream] = append(streams[stream], in)
 	}
 	if more := len(parsed.Rejected) - maxAside; more > 0 {
 		slog.WarnContext(ctx, "events dropped", metric.Count(metric.EventsDropped, more), "source", source.ID, "reason", "more than "+strconv.Itoa(maxAside)+" of a request cannot be taken in")
@@ -91,25 +87,65 @@ func (a *App) ingest(ctx context.Context, c *Call, source ingest.Source, parsed 
 			return err
 		}
 	}
-	errs := make([]error, len(names))
-	if len(names) == 1 {
-		return a.take(ctx, c, source, names[0], streams[names[0]])
+	if err := a.takeStreams(ctx, c, source, &messages); err != nil {
+		return err
+	}
+	return a.file(ctx, c, source, reports)
+}
+
+// refused is a message without ids that stand for none, what it reports of an order, and why it is not taken, "" if it is. A report of
+// an order that is known needs nobody's id: the order says whose it is.
+func refused(source ingest.Source, m ingest.Message) (named ingest.Message, told order.Report, reason string) {
+	nobody := m.UserID == "" && m.AnonymousID == ""
+	named, blocked := intake.Named(m)
+	told = intake.Report(named, source)
+	switch reason = source.Refuses(m); {
+	case reason != "" || !blocked || nobody && intake.FollowsUp(told):
+	case nobody:
+		reason = ingest.NobodyNamed
+	default:
+		reason = "the ids are placeholders, such as null"
+	}
+	return named, told, reason
+}
+
+// streams are messages by the streams that they go to, in the order in which they came.
+type streams struct {
+	names    []string
+	messages map[string][]intake.Message
+}
+
+func (s *streams) add(stream string, m intake.Message) {
+	if s.messages == nil {
+		s.messages = map[string][]intake.Message{}
+	}
+	if s.messages[stream] == nil {
+		s.names = append(s.names, stream)
+	}
+	s.messages[stream] = append(s.messages[stream], m)
+}
+
+// takeStreams stores the messages of several streams, side by side.
+func (a *App) takeStreams(ctx context.Context, c *Call, source ingest.Source, s *streams) error {
+	errs := make([]error, len(s.names))
+	if len(s.names) == 1 {
+		return a.take(ctx, c, source, s.names[0], s.messages[s.names[0]])
 	}
 	var group sync.WaitGroup
 	turns := make(chan struct{}, ingestWorkers)
-	for i, name := range names {
+	for i, name := range s.names {
 		group.Add(1)
 		turns <- struct{}{}
 		go func() {
 			defer func() { <-turns; group.Done() }()
-			errs[i] = a.take(ctx, c, source, name, streams[name])
+			errs[i] = a.take(ctx, c, source, name, s.messages[name])
 		}()
 	}
 	group.Wait()
 	return errors.Join(errs...)
 }
 
-// route names the stream that a message belongs to: the customer's, or the anonymous visitor's.
+// route names the stream that a message belongs to: the customer's, or the anonymous visitor's; "" for one that names nobody.
 func (a *App) route(ctx context.Context, in *intake.Message) (string, error) {
 	if in.AnonymousID != "" {
 		id, _, err := a.resolve(ctx, in.AnonymousID)
@@ -132,6 +168,9 @@ func (a *App) route(ctx context.Context, in *intake.Message) (string, error) {
 		}
 		in.GroupID = id
 	}
+	if in.UserID == "" && in.Visitor == "" {
+		return "", nil
+	}
 	if in.UserID == "" {
 		return view.VisitorStream(in.Visitor), nil
 	}
@@ -142,12 +181,27 @@ func (a *App) route(ctx context.Context, in *intake.Message) (string, error) {
 	return view.CustomerStream(id), err
 }
 
-// takeOne stores one message by itself.
+// takeOne stores one message by itself, and fails if it cannot be taken in.
 func (a *App) takeOne(ctx context.Context, c *Call, source ingest.Source, m ingest.Message) error {
+	m, told, reason := refused(source, m)
+	if reason != "" {
+		return fault.New(fault.Invalid, "invalid-event", "%s", reason)
+	}
 	in := intake.Message{Message: m, Fingerprint: ingest.Fingerprint(source.ID, m.MessageID)}
 	stream, err := a.route(ctx, &in)
 	if err != nil {
 		return err
+	}
+	if told != nil {
+		owner, _, known, err := a.ownerOf(ctx, told.Order())
+		switch {
+		case err != nil:
+			return err
+		case known:
+			return a.fileOne(ctx, c, source, owner, reportOf(source, told.Order(), stream, in))
+		case intake.FollowsUp(told):
+			return fault.New(fault.Rejected, order.Contradicts, notTold)
+		}
 	}
 	return a.takeAll(ctx, c, source, stream, []intake.Message{in})
 }
@@ -167,15 +221,18 @@ func (a *App) take(ctx context.Context, c *Call, source ingest.Source, stream st
 	return nil
 }
 
-// takeSome stores messages, in one commit if they fit one, else halved. So is one found that does not fit its schema: it
-// is quarantined.
+// takeSome stores messages, in one commit if they fit one, else halved. So is one found that does not fit its schema, and is
+// quarantined, or that does not agree with its order, and waits for it.
 func (a *App) takeSome(ctx context.Context, c *Call, source ingest.Source, stream string, messages []intake.Message) error {
 	if len(messages) == 1 || oneCommit(messages) {
 		err := a.takeAll(ctx, c, source, stream, messages)
-		if fault.KindOf(err) != fault.Invalid {
+		disagrees := fault.SlugOf(err) == order.Contradicts
+		switch {
+		case err == nil || fault.KindOf(err) != fault.Invalid && !disagrees:
 			return err
-		}
-		if len(messages) == 1 {
+		case len(messages) == 1 && disagrees:
+			return a.wait(ctx, c, source, stream, messages[0], err.Error())
+		case len(messages) == 1:
 			return a.quarantineMessage(ctx, source, stream, ingest.Rejected{Raw: messages[0].Raw, Reason: err.Error(), Origin: messages[0].Origin}, a.Now())
 		}
 	}
@@ -197,7 +254,7 @@ func oneCommit(messages []intake.Message) bool {
 
 func (a *App) takeAll(ctx context.Context, c *Call, source ingest.Source, stream string, messages []intake.Message) error {
 	_, isCustomer := view.CustomerID(stream)
-	take := intake.Take{Customer: isCustomer, Source: source, Messages: messages, Controller: a.Settings.DataController, EmailsTaken: map[string]bool{}, Counted: map[string]bool{}}
+	take := intake.Take{Customer: isCustomer, Source: source, Messages: messages, Controller: a.Settings.DataController, EmailsTaken: map[string]bool{}, Placed: map[string]bool{}}
 	emails := map[string]string{} // addresses by the keys of their claims
 	paid := false                 // whether somebody never heard of was taken from the budgets
 	command := eventstore.Command{
@@ -210,8 +267,7 @@ func (a *App) takeAll(ctx context.Context, c *Call, source ingest.Source, stream
 				}
 				paid = true
 			}
-			take.Now = h.Now
-			events, err := intake.Decide(intake.State{Record: record.Fold.Of(h), Seen: ingest.SeenFold.Of(h)}, take)
+			events, err := a.decideTake(ctx, h, take)
 			if err != nil {
 				return eventstore.Decision{}, err
 			}
@@ -225,7 +281,11 @@ func (a *App) takeAll(ctx context.Context, c *Call, source ingest.Source, stream
 		case emailTaken(err):
 			take.EmailsTaken[emails[taken.Key]] = true
 		case ok:
-			take.Counted[strings.TrimPrefix(taken.Key, countedPrefix)] = true
+			id := strings.TrimPrefix(taken.Key, orderPrefix)
+			if err := a.fileElsewhere(ctx, c, source, stream, id, messages); err != nil {
+				return err
+			}
+			take.Placed[id] = true
 		case fault.SlugOf(err) == "customer-erased":
 			return nil // suppressed: accepted and not stored
 		case err != nil && fault.KindOf(err) == fault.Conflict:
@@ -235,6 +295,24 @@ func (a *App) takeAll(ctx context.Context, c *Call, source ingest.Source, stream
 		}
 	}
 	return fault.New(fault.Busy, "busy", "try again")
+}
+
+// decideTake decides on messages, with the histories of the orders that this needs, as they are at the head.
+func (a *App) decideTake(ctx context.Context, h *eventstore.Head, take intake.Take) ([]eventstore.New, error) {
+	take.Now, take.Past = h.Now, map[string]order.History{}
+	for {
+		events, err := intake.Decide(intake.State{Record: record.Fold.Of(h), Seen: ingest.SeenFold.Of(h)}, take)
+		needed, ok := errors.AsType[*order.PastError](err)
+		if !ok {
+			return events, err
+		}
+		if _, known := take.Past[needed.OrderID]; known {
+			return nil, err
+		}
+		if take.Past[needed.OrderID], err = a.orderHistory(ctx, h, needed.OrderID); err != nil {
+			return nil, err
+		}
+	}
 }
 
 // claimed is the decision of events, with the claims that they need. It notes the addresses among them by their keys.
@@ -259,7 +337,7 @@ func (a *App) claimed(ctx context.Context, h *eventstore.Head, events []eventsto
 		emails[key] = email
 	}
 	claims, err := a.emailClaims(ctx, h.Stream, data)
-	return eventstore.Decision{Events: events, Claims: mergeClaims(a.orderClaims(h, 0, data), claims)}, err
+	return eventstore.Decision{Events: events, Claims: mergeClaims(a.orderClaims(h, data), claims)}, err
 }
 
 func holds(key string) func(eventstore.Claim) bool {

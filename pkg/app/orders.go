@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,7 +14,6 @@ import (
 	"defter/pkg/eventstore"
 	"defter/pkg/fault"
 	"defter/pkg/ingest"
-	"defter/pkg/intake"
 	"defter/pkg/lambdaio"
 	"defter/pkg/order"
 	"defter/pkg/record"
@@ -23,10 +23,7 @@ import (
 // DefaultReturnWindow is how long after delivery money can be given back where the deployment says nothing else.
 const DefaultReturnWindow = 30 * 24 * time.Hour
 
-const (
-	orderTries  = 4      // of a command that a report of the same overtakes
-	orderEvents = 50_000 // looked through for an order that left the state
-)
+const orderEvents = 50_000 // looked through for an order that left the state
 
 // PaymentRequest is the body of POST /v1/orders/{id}/payment.
 type PaymentRequest struct {
@@ -36,9 +33,9 @@ type PaymentRequest struct {
 
 // OrderRequest is the body of POST /v1/orders. Amounts are in minor units of the currency.
 type OrderRequest struct {
-	OrderID         string          `json:"orderId,omitempty" maxLength:"100" description:"your own id: letters, digits and ._:-; made up where it is absent"`
+	OrderID         *string         `json:"orderId,omitempty" minLength:"1" maxLength:"100" description:"your own id: letters, digits and ._:-; made up where it is absent"`
 	CustomerID      string          `json:"customerId" required:"true"`
-	CartID          string          `json:"cartId,omitempty" maxLength:"128"`
+	CartID          *string         `json:"cartId,omitempty" minLength:"1" maxLength:"128" description:"which cart is bought; absent: all that the customer has"`
 	Currency        string          `json:"currency" required:"true" pattern:"^[A-Z]{3}$"`
 	Items           []order.Line    `json:"items" required:"true" maxItems:"500"`
 	DiscountMinor   int64           `json:"discountMinor,omitempty" minimum:"0"`
@@ -60,7 +57,7 @@ type ShipmentRequest struct {
 	TrackingNumber    string     `json:"trackingNumber,omitempty" maxLength:"128"`
 	Carrier           string     `json:"carrier,omitempty" maxLength:"100"`
 	ShippedAt         *time.Time `json:"shippedAt,omitempty" description:"default: now"`
-	EstimatedDelivery string     `json:"estimatedDelivery,omitempty" description:"a date: YYYY-MM-DD"`
+	EstimatedDelivery *string    `json:"estimatedDelivery,omitempty" format:"date" description:"a date: YYYY-MM-DD"`
 }
 
 // DeliveryRequest is the body of POST /v1/orders/{id}/delivery.
@@ -71,10 +68,10 @@ type DeliveryRequest struct {
 
 // RefundRequest is the body of POST /v1/orders/{id}/refunds.
 type RefundRequest struct {
-	RefundID    string             `json:"refundId,omitempty" maxLength:"100" description:"your own id, so that asking again gives back once; made up where it is absent"`
-	AmountMinor int64              `json:"amountMinor,omitempty" minimum:"1" description:"absent: what the items cost, or all that was paid and not given back"`
+	RefundID    *string            `json:"refundId,omitempty" minLength:"1" maxLength:"100" description:"your own id, so that asking again gives back once; made up where it is absent"`
+	AmountMinor *int64             `json:"amountMinor,omitempty" minimum:"1" description:"absent: the items' share of what was paid, or all that was paid and not given back"`
 	Reason      string             `json:"reason" enum:"customer-request,quality-issue,delivery-failed,other" required:"true"`
-	Items       []order.RefundItem `json:"items,omitempty" maxItems:"500"`
+	Items       []order.RefundItem `json:"items,omitempty" minItems:"1" maxItems:"500" description:"of those that were ordered and not given back yet; absent: none"`
 }
 
 // PaymentShown is a payment as the API shows it.
@@ -95,8 +92,11 @@ type RefundShown struct {
 	AmountMinor   int64  `json:"amountMinor"`
 	RefundType    string `json:"refundType,omitempty" enum:"full,partial"`
 	Reason        string `json:"reason,omitempty"`
-	TransactionID string `json:"transactionId,omitempty"`
-	ErrorCode     string `json:"errorCode,omitempty"`
+	TransactionID string `json:"transactionId,omitempty" description:"what the provider knows it by; while it is initiated: the provider has it on its way"`
+	ErrorCode     string `json:"errorCode,omitempty" description:"of the last attempt"`
+
+	Attempts      int        `json:"attempts,omitempty" description:"one and three more, and others while the provider has not said whether it gave the money back; of one that was reported, none"`
+	NextAttemptAt *time.Time `json:"nextAttemptAt,omitempty"`
 }
 
 // OrderSummary is an order without its items and its history.
@@ -142,7 +142,9 @@ type OrderList struct {
 }
 
 // orderClaim names an order for good. Its value says whose it is and where it begins: "<stream> <version>".
-func orderClaim(id string) string { return countedPrefix + intake.Counts(order.Placed{OrderID: id})[0] }
+func orderClaim(id string) string { return orderPrefix + id }
+
+const orderPrefix = "UNIQUE#order#"
 
 // placeOrder answers POST /v1/orders: 201 with the order, the payment under way if there is one.
 func (a *App) placeOrder(ctx context.Context, c *Call) (lambdaio.Response, error) {
@@ -150,12 +152,11 @@ func (a *App) placeOrder(ctx context.Context, c *Call) (lambdaio.Response, error
 	if err := decode(c, &in); err != nil {
 		return lambdaio.Response{}, err
 	}
-	id := in.OrderID
-	if id == "" {
-		id = a.NewID()
-	}
-	if !opaque(id) || len(in.CartID) > 128 {
-		return lambdaio.Response{}, fault.New(fault.Invalid, "invalid-id", "orderId must have up to 100 letters, digits and ._:- that are not just a long number, and cartId up to 128 bytes")
+	id, cart := a.NewID(), ""
+	set(&id, in.OrderID)
+	set(&cart, in.CartID)
+	if id == "" || !opaque(id) || in.CartID != nil && (cart == "" || len(cart) > 128) {
+		return lambdaio.Response{}, fault.New(fault.Invalid, "invalid-id", "orderId must have 1 to 100 letters, digits and ._:- that are not just a long number, and cartId 1 to 128 bytes")
 	}
 	if in.CustomerID == "" || len(in.CustomerID) > ingest.MaxID {
 		return lambdaio.Response{}, fault.New(fault.Invalid, "invalid-id", "customerId must have 1 to %d bytes", ingest.MaxID)
@@ -168,7 +169,7 @@ func (a *App) placeOrder(ctx context.Context, c *Call) (lambdaio.Response, error
 		return lambdaio.Response{}, err
 	}
 	place := order.Place{
-		OrderID: id, CartID: in.CartID, Currency: in.Currency, Items: in.Items, DiscountMinor: in.DiscountMinor, TaxMinor: in.TaxMinor,
+		OrderID: id, CartID: cart, Currency: in.Currency, Items: in.Items, DiscountMinor: in.DiscountMinor, TaxMinor: in.TaxMinor,
 		ShippingMinor: in.ShippingMinor, ExpectedTotalMinor: in.TotalMinor, ShippingAddress: in.ShippingAddress, BillingAddress: in.BillingAddress,
 	}
 	var pay *order.Pay
@@ -198,7 +199,7 @@ func (a *App) placeOrder(ctx context.Context, c *Call) (lambdaio.Response, error
 			}
 			events = append(events, more...)
 		}
-		return events, a.orderClaims(h, 0, events), nil
+		return events, a.orderClaims(h, events), nil
 	})
 	if taken, ok := errors.AsType[*eventstore.TakenError](err); ok && taken.Key == orderClaim(id) {
 		err = fault.Because(err, fault.Conflict, "order-exists", "there is another order of this id")
@@ -232,81 +233,69 @@ func (a *App) payment(orderID string, in PaymentRequest) (*order.Pay, error) {
 	return &order.Pay{OrderID: orderID, PaymentID: a.NewID(), Method: in.PaymentMethod, Provider: a.Settings.PaymentProvider, Token: in.PaymentToken}, nil
 }
 
-// orderClaims are the claims on what the events say and must count once, if they come after others in the same commit. An
-// order's says where it begins.
-func (a *App) orderClaims(h *eventstore.Head, after int, events []any) []eventstore.Claim {
+// orderClaims are the claims on the orders that the events of a commit place. Each says where its order begins.
+func (a *App) orderClaims(h *eventstore.Head, events []any) []eventstore.Claim {
 	var claims []eventstore.Claim
 	for i, event := range events {
-		for _, name := range intake.Counts(event) {
-			claims = append(claims, eventstore.Claim{Key: countedPrefix + name, Owner: a.NewID(), Value: []byte(h.Stream + " " + strconv.FormatInt(h.Version+1+int64(after+i), 10))})
+		if placed, ok := event.(order.Placed); ok {
+			claims = append(claims, eventstore.Claim{
+				Key: orderClaim(placed.OrderID), Owner: a.NewID(), Value: []byte(h.Stream + " " + strconv.FormatInt(h.Version+1+int64(i), 10)),
+			})
 		}
 	}
 	return claims
 }
 
-// but are the claims without some.
-func but(claims []eventstore.Claim, skip map[string]bool) []eventstore.Claim {
-	return slices.DeleteFunc(claims, func(c eventstore.Claim) bool { return skip[c.Key] })
+// ownerOf is the stream that an order is in, and the version it begins at; ok is false for an order that nobody has told of.
+func (a *App) ownerOf(ctx context.Context, orderID string) (stream string, version int64, ok bool, err error) {
+	held, ok, err := a.Log.Store.Claimed(ctx, orderClaim(orderID))
+	if err != nil || !ok {
+		return "", 0, false, err
+	}
+	stream, from, _ := strings.Cut(string(held.Value), " ")
+	version, err = strconv.ParseInt(from, 10, 64)
+	if err != nil {
+		return "", 0, false, fmt.Errorf("the claim of an order: %w", err)
+	}
+	return stream, version, true, nil
 }
 
-// whose finds the customer of the order in the path, and the version it begins at.
-func (a *App) whose(ctx context.Context, c *Call) (id, stream string, version int64, err error) {
+// whose finds the customer of the order in the path.
+func (a *App) whose(ctx context.Context, c *Call) (id, stream string, err error) {
 	id = c.Params["id"]
 	absent := fault.New(fault.NotFound, "order-not-found", "there is no such order")
 	if id == "" || len(id) > 128 || ingest.CleanText([]byte(id)) != nil {
-		return "", "", 0, absent
+		return "", "", absent
 	}
-	held, ok, err := a.Log.Store.Claimed(ctx, orderClaim(id))
-	if err != nil {
-		return "", "", 0, err
+	stream, _, ok, err := a.ownerOf(ctx, id)
+	if err == nil && !ok {
+		err = absent
 	}
-	stream, from, _ := strings.Cut(string(held.Value), " ")
-	if version, _ = strconv.ParseInt(from, 10, 64); !ok || stream == "" {
-		return "", "", 0, absent
-	}
-	return id, stream, version, nil
+	return id, stream, err
 }
 
 // orderCommand decides on the order in the path and answers with it.
-func (a *App) orderCommand(ctx context.Context, c *Call, status int, command func(id string, placed []order.Line, at time.Time) (order.Command, error), needsItems bool) (lambdaio.Response, error) {
-	id, stream, version, err := a.whose(ctx, c)
+func (a *App) orderCommand(ctx context.Context, c *Call, status int, command func(h *eventstore.Head, id string) (order.Command, error)) (lambdaio.Response, error) {
+	id, stream, err := a.whose(ctx, c)
 	if err != nil {
 		return lambdaio.Response{}, err
 	}
-	var placed []order.Line
-	if needsItems {
-		for e, err := range a.Log.Events(ctx, stream, version, version) {
-			if err != nil {
-				return lambdaio.Response{}, err
-			}
-			if p, ok := e.Data.(order.Placed); ok {
-				placed = p.Items
-			}
+	head, err := a.commit(ctx, c, stream, id, status, record.Fold, func(h *eventstore.Head) ([]any, []eventstore.Claim, error) {
+		s := record.Fold.Of(h)
+		if erased(s) {
+			return nil, nil, fault.New(fault.NotFound, "order-not-found", "there is no such order")
 		}
-	}
-	skip := map[string]bool{} // claims that others have
-	for try := 1; ; try++ {
-		head, err := a.commit(ctx, c, stream, id, status, record.Fold, func(h *eventstore.Head) ([]any, []eventstore.Claim, error) {
-			s := record.Fold.Of(h)
-			if erased(s) {
-				return nil, nil, fault.New(fault.NotFound, "order-not-found", "there is no such order")
-			}
-			ask, err := command(id, placed, h.Now)
-			if err != nil {
-				return nil, nil, err
-			}
-			events, err := order.Decide(s.Order, ask)
-			return events, but(a.orderClaims(h, 0, events), skip), err
-		})
-		if taken, ok := errors.AsType[*eventstore.TakenError](err); ok && taken.Key != c.key && try < orderTries {
-			skip[taken.Key] = true
-			continue // it was reported: here the order as it is now knows, and elsewhere it must not stand in the way
-		}
+		ask, err := command(h, id)
 		if err != nil {
-			return lambdaio.Response{}, err
+			return nil, nil, err
 		}
-		return a.orderAnswer(ctx, stream, id, record.Fold.Of(head), status)
+		events, err := order.Decide(s.Order, ask)
+		return events, nil, err
+	})
+	if err != nil {
+		return lambdaio.Response{}, err
 	}
+	return a.orderAnswer(ctx, stream, id, record.Fold.Of(head), status)
 }
 
 func (a *App) payOrder(ctx context.Context, c *Call) (lambdaio.Response, error) {
@@ -318,7 +307,7 @@ func (a *App) payOrder(ctx context.Context, c *Call) (lambdaio.Response, error) 
 	if err != nil {
 		return lambdaio.Response{}, err
 	}
-	return a.orderCommand(ctx, c, 202, func(string, []order.Line, time.Time) (order.Command, error) { return *pay, nil }, false)
+	return a.orderCommand(ctx, c, 202, func(*eventstore.Head, string) (order.Command, error) { return *pay, nil })
 }
 
 func (a *App) cancelOrder(ctx context.Context, c *Call) (lambdaio.Response, error) {
@@ -327,9 +316,9 @@ func (a *App) cancelOrder(ctx context.Context, c *Call) (lambdaio.Response, erro
 		return lambdaio.Response{}, err
 	}
 	refund := a.NewID()
-	return a.orderCommand(ctx, c, 200, func(id string, _ []order.Line, _ time.Time) (order.Command, error) {
+	return a.orderCommand(ctx, c, 200, func(_ *eventstore.Head, id string) (order.Command, error) {
 		return order.Cancel{OrderID: id, Reason: in.Reason, RefundID: refund}, nil
-	}, false)
+	})
 }
 
 func (a *App) shipOrder(ctx context.Context, c *Call) (lambdaio.Response, error) {
@@ -337,10 +326,10 @@ func (a *App) shipOrder(ctx context.Context, c *Call) (lambdaio.Response, error)
 	if err := decode(c, &in); err != nil {
 		return lambdaio.Response{}, err
 	}
-	return a.orderCommand(ctx, c, 200, func(id string, _ []order.Line, at time.Time) (order.Command, error) {
-		when, err := told("shippedAt", in.ShippedAt, at)
+	return a.orderCommand(ctx, c, 200, func(h *eventstore.Head, id string) (order.Command, error) {
+		when, err := told("shippedAt", in.ShippedAt, h.Now)
 		return order.Ship{OrderID: id, TrackingNumber: in.TrackingNumber, Carrier: in.Carrier, ShippedAt: when, EstimatedDelivery: in.EstimatedDelivery}, err
-	}, false)
+	})
 }
 
 func (a *App) deliverOrder(ctx context.Context, c *Call) (lambdaio.Response, error) {
@@ -348,10 +337,10 @@ func (a *App) deliverOrder(ctx context.Context, c *Call) (lambdaio.Response, err
 	if err := decode(c, &in); err != nil {
 		return lambdaio.Response{}, err
 	}
-	return a.orderCommand(ctx, c, 200, func(id string, _ []order.Line, at time.Time) (order.Command, error) {
-		when, err := told("deliveredAt", in.DeliveredAt, at)
+	return a.orderCommand(ctx, c, 200, func(h *eventstore.Head, id string) (order.Command, error) {
+		when, err := told("deliveredAt", in.DeliveredAt, h.Now)
 		return order.Deliver{OrderID: id, DeliveredAt: when, SignedBy: in.SignedBy}, err
-	}, false)
+	})
 }
 
 // told is when something is said to have happened: not in the future, and now where nothing is said.
@@ -372,20 +361,38 @@ func (a *App) refundOrder(ctx context.Context, c *Call) (lambdaio.Response, erro
 	if err := decode(c, &in); err != nil {
 		return lambdaio.Response{}, err
 	}
-	id := cmp.Or(in.RefundID, a.NewID())
-	if !opaque(id) || len(in.Items) > 500 {
-		return lambdaio.Response{}, fault.New(fault.Invalid, "invalid-id", "refundId must have up to 100 letters, digits and ._:- that are not just a long number")
+	refund := a.NewID()
+	set(&refund, in.RefundID)
+	if refund == "" || !opaque(refund) {
+		return lambdaio.Response{}, fault.New(fault.Invalid, "invalid-id", "refundId must have 1 to 100 letters, digits and ._:- that are not just a long number")
 	}
-	return a.orderCommand(ctx, c, 202, func(orderID string, placed []order.Line, at time.Time) (order.Command, error) {
-		return order.Refund{
-			OrderID: orderID, RefundID: id, Reason: in.Reason, AmountMinor: in.AmountMinor, Items: in.Items, Placed: placed, At: at, Window: a.Settings.ReturnWindow,
-		}, nil
-	}, len(in.Items) > 0)
+	return a.orderCommand(ctx, c, 202, func(h *eventstore.Head, id string) (order.Command, error) {
+		ask := order.Refund{
+			OrderID: id, RefundID: refund, Reason: in.Reason, AmountMinor: in.AmountMinor, Items: in.Items, At: h.Now, Window: a.Settings.ReturnWindow,
+		}
+		var err error
+		if len(in.Items) > 0 {
+			ask.History, err = a.orderHistory(ctx, h, id)
+		}
+		return ask, err
+	})
+}
+
+// orderHistory folds an order from all its events, as of a head of the stream that it is in.
+func (a *App) orderHistory(ctx context.Context, h *eventstore.Head, id string) (order.History, error) {
+	var events []eventstore.Event
+	var err error
+	if o, known := record.Fold.Of(h).Order.Order(id); known && len(o.Versions) < order.MaxVersions {
+		events, err = a.orderEvents(ctx, h.Stream, o.Versions)
+	} else {
+		events, err = a.pastOrder(ctx, h.Stream, id, h.Version)
+	}
+	return order.HistoryOf(id, events), err
 }
 
 // getOrder answers GET /v1/orders/{id}, strongly consistent.
 func (a *App) getOrder(ctx context.Context, c *Call) (lambdaio.Response, error) {
-	id, stream, _, err := a.whose(ctx, c)
+	id, stream, err := a.whose(ctx, c)
 	if err != nil {
 		return lambdaio.Response{}, err
 	}
@@ -469,7 +476,8 @@ func (a *App) orderAnswer(ctx context.Context, stream, id string, s record.State
 	if known {
 		events, err = a.orderEvents(ctx, stream, o.Versions)
 	} else {
-		events, o, err = a.pastOrder(ctx, stream, id)
+		events, err = a.pastOrder(ctx, stream, id, 0)
+		o = order.HistoryOf(id, events).Order
 	}
 	if err != nil {
 		return lambdaio.Response{}, err
@@ -490,7 +498,7 @@ func (a *App) orderAnswer(ctx context.Context, stream, id string, s record.State
 		shown.Payment = &PaymentShown{p.ID, p.Status, p.Method, p.Provider, p.Attempt, p.DueAt, p.Code}
 	}
 	for _, r := range o.Refunds {
-		shown.Refunds = append(shown.Refunds, RefundShown{r.ID, r.Status, r.AmountMinor, r.Type, r.Reason, r.TransactionID, r.Code})
+		shown.Refunds = append(shown.Refunds, RefundShown{r.ID, r.Status, r.AmountMinor, r.Type, r.Reason, r.TransactionID, r.Code, r.Attempt, r.DueAt})
 	}
 	for st, spent := range o.TimeIn(now) {
 		shown.SecondsInStatus[st] = int64(spent.Seconds())
@@ -533,29 +541,27 @@ func (a *App) orderEvents(ctx context.Context, stream string, versions []int64) 
 	return events, nil
 }
 
-// pastOrder folds an order that ended long ago, of which there were so many that it left the state.
-func (a *App) pastOrder(ctx context.Context, stream, id string) ([]eventstore.Event, order.Order, error) {
-	held, _, err := a.Log.Store.Claimed(ctx, orderClaim(id))
+// pastOrder reads the events of an order up to a version (0: the end), from where it begins: of one that ended long ago, and of which
+// there were so many that it left the state, or that has more events than the state remembers.
+func (a *App) pastOrder(ctx context.Context, stream, id string, to int64) ([]eventstore.Event, error) {
+	_, from, _, err := a.ownerOf(ctx, id)
 	if err != nil {
-		return nil, order.Order{}, err
+		return nil, err
 	}
-	_, from, _ := strings.Cut(string(held.Value), " ")
-	version, _ := strconv.ParseInt(from, 10, 64) // we wrote it
 	var events []eventstore.Event
-	var s order.State
 	looked := 0
-	for e, err := range a.Log.Events(ctx, stream, max(version, 1), 0) {
+	for e, err := range a.Log.Events(ctx, stream, max(from, 1), to) {
 		if err != nil {
-			return nil, order.Order{}, err
+			return nil, err
 		}
 		if order.EventOrder(e.Data) == id {
-			events, s = append(events, e), order.Evolve(s, e.Data, e.OccurredAt, e.Version)
+			events = append(events, e)
 		}
 		if looked++; looked == orderEvents {
 			break
 		}
 	}
-	return events, s.Orders[id], nil
+	return events, nil
 }
 
 // erased says whether the stream's customer is erased, or being so.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"log/slog"
 	"time"
 
@@ -16,15 +15,13 @@ import (
 	"defter/pkg/record"
 )
 
-// PaymentRun is what travels through the state machine of charges and refunds. It holds identifiers only.
+// PaymentRun is what travels through the state machine of charges and refunds. It holds identifiers only: how often the provider was
+// asked, and what it said, is in the order's events.
 type PaymentRun struct {
 	Stream      string `json:"stream"`
 	OrderID     string `json:"orderId"`
 	PaymentID   string `json:"paymentId,omitempty"` // of a charge
 	RefundID    string `json:"refundId,omitempty"`  // of a refund
-	Attempt     int    `json:"attempt"`             // of a refund, from 1; a payment's is in its order
-	Unknown     bool   `json:"unknown,omitempty"`   // of a refund: the provider may have made it
-	Refusals    int    `json:"refusals,omitempty"`  // of a refund: how often the provider has definitely not made it
 	EventID     string `json:"eventId"`             // what asked for it
 	Correlation string `json:"correlationId"`
 	Until       string `json:"until"`
@@ -33,7 +30,7 @@ type PaymentRun struct {
 
 // TriggerPayments starts the charge or the refund that an event asks for, once however often the event is delivered.
 func (a *App) TriggerPayments(ctx context.Context, e eventstore.Event) error {
-	run := PaymentRun{Stream: e.Stream, Attempt: 1, EventID: e.ID, Correlation: e.CorrelationID, Until: a.Now().UTC().Format(time.RFC3339)}
+	run := PaymentRun{Stream: e.Stream, EventID: e.ID, Correlation: e.CorrelationID, Until: a.Now().UTC().Format(time.RFC3339)}
 	switch d := e.Data.(type) {
 	case order.PaymentInitiated:
 		run.OrderID, run.PaymentID = d.OrderID, d.PaymentID
@@ -65,77 +62,80 @@ func (a *App) RunPaymentStep(ctx context.Context, run PaymentRun) (PaymentRun, e
 		run.Done = true
 		return run, nil
 	}
-	if run.RefundID != "" {
-		return a.giveBack(ctx, run, o)
-	}
-	return a.charge(ctx, run, o)
-}
-
-func (a *App) charge(ctx context.Context, run PaymentRun, o order.Order) (PaymentRun, error) {
-	if !o.ToCharge(run.PaymentID) {
-		run.Done = true
-		return run, nil
-	}
-	p := *o.Payment
-	if p.DueAt != nil && a.Now().Before(*p.DueAt) { // the step before was made, and its answer got lost
-		run.Until = p.DueAt.UTC().Format(time.RFC3339)
-		return run, nil
-	}
-	amount := o.TotalMinor - o.PaidMinor
-	transaction, err := a.Payments.Charge(ctx, payment.Charge{
-		Key: o.ChargeKey(run.OrderID), OrderID: run.OrderID, PaymentID: run.PaymentID, AmountMinor: amount, Currency: o.Currency,
-		Method: p.Method, Token: p.Token, Attempt: p.Attempt,
-	})
-	var command order.Command
-	if err == nil {
-		command = order.Settle{OrderID: run.OrderID, PaymentID: run.PaymentID, TransactionID: transaction, RefundID: a.NewID(), AmountMinor: amount}
+	var ask func(context.Context, order.Order) order.Command
+	var due *time.Time
+	if r, _ := o.Refund(run.RefundID); run.RefundID != "" {
+		ask, due = a.giveBack(run, r), r.DueAt
+		run.Done = r.Status != order.Initiated
 	} else {
-		failure := order.Fail{OrderID: run.OrderID, PaymentID: run.PaymentID, Attempt: p.Attempt, At: a.Now().UTC()}
-		failure.Code, failure.Message, failure.Retryable, failure.Unknown = because(ctx, err)
-		command = failure
+		ask, due = a.charge(run), nextCharge(o, run.PaymentID)
+		run.Done = !o.ToCharge(run.PaymentID)
 	}
-	after, err := a.recordPayment(ctx, run, command)
-	if err != nil {
-		return run, err
+	if run.Done {
+		return run, nil
 	}
-	run.Done = true
-	if next := after.Payment; next.UnderWay() && next.ID == run.PaymentID && next.DueAt != nil {
-		run.Done, run.Until = false, next.DueAt.UTC().Format(time.RFC3339)
+	if due == nil || !a.Now().Before(*due) { // else the step before was made, and its answer got lost
+		if o, err = a.recordPayment(ctx, run, head, ask(ctx, o)); err != nil {
+			return run, err
+		}
+		due = nextCharge(o, run.PaymentID)
+		if r, _ := o.Refund(run.RefundID); run.RefundID != "" && r.Status == order.Initiated {
+			due = r.DueAt
+		}
+	}
+	run.Done = due == nil
+	if due != nil {
+		run.Until = due.UTC().Format(time.RFC3339)
 	}
 	return run, nil
 }
 
-func (a *App) giveBack(ctx context.Context, run PaymentRun, o order.Order) (PaymentRun, error) {
-	run.Done = true
-	var refund order.Refunded
-	for _, r := range o.Refunds {
-		if r.ID == run.RefundID {
-			refund = r
-		}
+// nextCharge is when the payment is asked for again, nil for never or at once.
+func nextCharge(o order.Order, paymentID string) *time.Time {
+	if p := o.Payment; p.UnderWay() && p.ID == paymentID {
+		return p.DueAt
 	}
-	if refund.Status != order.Initiated {
-		return run, nil
-	}
-	transaction, err := a.Payments.Refund(ctx, payment.Refund{
-		Key: fmt.Sprintf("%s/%s/%d", run.OrderID, run.RefundID, run.Refusals), OrderID: run.OrderID, RefundID: run.RefundID, TransactionID: o.TransactionID,
-		AmountMinor: refund.AmountMinor, Currency: o.Currency, Reason: refund.Reason, Attempt: run.Attempt,
-	})
-	var command order.Command = order.CompleteRefund{OrderID: run.OrderID, RefundID: run.RefundID, TransactionID: transaction}
-	if err != nil {
-		code, message, retryable, unknown := because(ctx, err)
-		next := run
-		next.Attempt++
-		if next.Unknown = unknown || run.Unknown && retryable; !next.Unknown { // else the same key gives the same answer
-			next.Refusals++
+	return nil
+}
+
+// charge asks for the order's payment, and says what became of it.
+func (a *App) charge(run PaymentRun) func(context.Context, order.Order) order.Command {
+	return func(ctx context.Context, o order.Order) order.Command {
+		amount, p := o.TotalMinor-o.PaidMinor, o.Payment
+		transaction, err := a.Payments.Charge(ctx, payment.Charge{
+			Key: o.ChargeKey(run.OrderID), OrderID: run.OrderID, PaymentID: run.PaymentID, AmountMinor: amount, Currency: o.Currency,
+			Method: p.Method, Token: p.Token, Attempt: p.Attempt,
+		})
+		if err == nil {
+			return order.Settle{OrderID: run.OrderID, PaymentID: run.PaymentID, TransactionID: transaction, RefundID: a.NewID(), AmountMinor: amount}
 		}
-		if retryable && next.Refusals <= order.MaxRetries && run.Attempt < order.MaxAttempts {
-			next.Done, next.Until = false, a.Now().UTC().Add(order.RetryAfter).Format(time.RFC3339)
-			return next, nil
-		}
-		command = order.FailRefund{OrderID: run.OrderID, RefundID: run.RefundID, Code: code, Message: message}
+		failure := order.Fail{OrderID: run.OrderID, PaymentID: run.PaymentID, Attempt: p.Attempt, At: a.Now().UTC()}
+		failure.Code, failure.Message, failure.Retryable, failure.Unknown = because(ctx, err)
+		return failure
 	}
-	_, err = a.recordPayment(ctx, run, command)
-	return run, err
+}
+
+// giveBack asks for a refund, or what became of one that the provider has on its way.
+func (a *App) giveBack(run PaymentRun, r order.Refunded) func(context.Context, order.Order) order.Command {
+	return func(ctx context.Context, o order.Order) order.Command {
+		transaction, err := a.Payments.Refund(ctx, payment.Refund{
+			Key: r.RefundKey(run.OrderID), OrderID: run.OrderID, RefundID: run.RefundID, TransactionID: o.TransactionID,
+			AmountMinor: r.AmountMinor, Currency: o.Currency, Reason: r.Reason, Attempt: r.Attempt, PendingID: r.TransactionID,
+		})
+		if err == nil {
+			return order.CompleteRefund{OrderID: run.OrderID, RefundID: run.RefundID, TransactionID: transaction}
+		}
+		failure := order.FailRefund{OrderID: run.OrderID, RefundID: run.RefundID, Attempt: r.Attempt, At: a.Now().UTC()}
+		if pending, ok := errors.AsType[*payment.Pending](err); ok {
+			failure.TransactionID = pending.TransactionID
+			return failure
+		}
+		failure.Code, failure.Message, failure.Retryable, failure.Unknown = because(ctx, err)
+		if failure.Retryable && r.TransactionID != "" { // nobody said anything new of one that is on its way
+			failure.TransactionID, failure.Unknown = r.TransactionID, false
+		}
+		return failure
+	}
 }
 
 // because says why the provider did not move the money, and whether it may have.
@@ -147,31 +147,24 @@ func because(ctx context.Context, err error) (code, message string, retryable, u
 	return payment.Timeout, "", true, true
 }
 
-// recordPayment appends what became of a charge or a refund, and returns the order after. What the provider's webhook has
-// reported meanwhile is not recorded again.
-func (a *App) recordPayment(ctx context.Context, run PaymentRun, command order.Command) (order.Order, error) {
-	skip := map[string]bool{} // claims that others have
-	for try := 1; ; try++ {
-		head, _, err := a.Log.Handle(ctx, eventstore.Command{
-			Stream: run.Stream, Folds: []eventstore.AnyFold{record.Fold}, Attempts: 10,
-			Meta: eventstore.Meta{Actor: "system:run-payment-step", Source: "system", CorrelationID: run.Correlation, CausationID: run.EventID},
-			Decide: func(h *eventstore.Head) (eventstore.Decision, error) {
-				s := record.Fold.Of(h)
-				if erased(s) {
-					return eventstore.Decision{}, nil
-				}
-				events, err := order.Decide(s.Order, command)
-				events = append(events, intake.Consequences(s, events, h.Now)...)
-				return eventstore.Decision{Events: eventstore.Happened(events...), Claims: but(a.orderClaims(h, 0, events), skip)}, err
-			},
-		})
-		if taken, ok := errors.AsType[*eventstore.TakenError](err); ok && try < orderTries {
-			skip[taken.Key] = true
-			continue
-		}
-		if err != nil {
-			return order.Order{}, err
-		}
-		return record.Fold.Of(head).Order.Orders[run.OrderID], nil
+// recordPayment appends what became of a charge or a refund to the stream as it was loaded, and returns the order after. What the
+// provider's webhook has reported meanwhile is not recorded again.
+func (a *App) recordPayment(ctx context.Context, run PaymentRun, head *eventstore.Head, command order.Command) (order.Order, error) {
+	head, _, err := a.Log.Handle(ctx, eventstore.Command{
+		Stream: run.Stream, Folds: []eventstore.AnyFold{record.Fold}, Attempts: 10, Head: head,
+		Meta: eventstore.Meta{Actor: "system:run-payment-step", Source: "system", CorrelationID: run.Correlation, CausationID: run.EventID},
+		Decide: func(h *eventstore.Head) (eventstore.Decision, error) {
+			s := record.Fold.Of(h)
+			if erased(s) {
+				return eventstore.Decision{}, nil
+			}
+			events, err := order.Decide(s.Order, command)
+			events = append(events, intake.Consequences(s, events, h.Now)...)
+			return eventstore.Decision{Events: eventstore.Happened(events...)}, err
+		},
+	})
+	if err != nil {
+		return order.Order{}, err
 	}
+	return record.Fold.Of(head).Order.Orders[run.OrderID], nil
 }

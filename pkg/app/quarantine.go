@@ -2,6 +2,7 @@ package app
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -19,6 +20,7 @@ import (
 	"defter/pkg/ingest"
 	"defter/pkg/lambdaio"
 	"defter/pkg/metric"
+	"defter/pkg/order"
 	"defter/pkg/source"
 	"defter/pkg/view"
 	"defter/pkg/webhook"
@@ -65,10 +67,12 @@ type quarantined struct {
 // aside is what is sealed: the message, and what it came with, without which it would be another message when it is tried
 // again, of unknown consent and time.
 type aside struct {
-	Message  json.RawMessage `json:"message,omitempty"`
-	Cut      []byte          `json:"cut,omitempty"` // the beginning of one that is too large to be kept
-	Origin   ingest.Origin   `json:"origin"`
-	Delivery *posted         `json:"delivery,omitempty"` // of a webhook's element, which is no message yet
+	Message json.RawMessage `json:"message,omitempty"`
+	Cut     []byte          `json:"cut,omitempty"` // the beginning of one that is too large to be kept
+	Origin  ingest.Origin   `json:"origin"`
+	// MessageID is what was made up for a message that had none and waits for its order.
+	MessageID string  `json:"messageId,omitempty"`
+	Delivery  *posted `json:"delivery,omitempty"` // of a webhook's element, which is no message yet
 }
 
 // posted is what a webhook's element came with.
@@ -100,13 +104,7 @@ func (a *App) quarantineMessage(ctx context.Context, source ingest.Source, strea
 	if len(kept.Origin.Context) > ingest.MaxEventBytes {
 		kept.Origin.Context = json.RawMessage(`"too large"`) // which is refused again, as it would be
 	}
-	about := ""
-	if known, err := a.Keyring.Known(ctx, stream); err != nil {
-		return err
-	} else if !known {
-		stream, about = quarantineOwner, stream
-	}
-	row, err := a.quarantineRow(ctx, source, stream, about, rejected.Raw, rejected.Reason, kept, fmt.Sprintf("%013d#%s", now.UnixMilli(), a.NewID()), now)
+	row, err := a.quarantineRow(ctx, source, stream, rejected.Raw, rejected.Reason, kept, fmt.Sprintf("%013d#%s", now.UnixMilli(), a.NewID()), now)
 	if errors.Is(err, eventstore.ErrErased) {
 		return nil
 	}
@@ -121,7 +119,7 @@ func (a *App) quarantineMessage(ctx context.Context, source ingest.Source, strea
 func (a *App) quarantineElement(ctx context.Context, source ingest.Source, raw json.RawMessage, from posted, now time.Time) error {
 	// What tells two deliveries of the same words apart, where the service says so.
 	id := digest(source.ID, from.Header["webhook-id"], from.Header["x-shopify-webhook-id"], string(raw))
-	row, err := a.quarantineRow(ctx, source, quarantineOwner, "", raw, "no rule fits the delivery", aside{Delivery: &from}, fmt.Sprintf("%013d#%s", now.UnixMilli(), id), now)
+	row, err := a.quarantineRow(ctx, source, quarantineOwner, raw, "no rule fits the delivery", aside{Delivery: &from}, fmt.Sprintf("%013d#%s", now.UnixMilli(), id), now)
 	if err != nil {
 		return err
 	}
@@ -130,7 +128,7 @@ func (a *App) quarantineElement(ctx context.Context, source ingest.Source, raw j
 	return err
 }
 
-func (a *App) quarantineRow(ctx context.Context, source ingest.Source, stream, about string, raw json.RawMessage, reason string, kept aside, sk string, now time.Time) (view.Row, error) {
+func (a *App) quarantineRow(ctx context.Context, source ingest.Source, stream string, raw json.RawMessage, reason string, kept aside, sk string, now time.Time) (view.Row, error) {
 	if kept.Message = raw; len(raw) > ingest.MaxEventBytes || !json.Valid(raw) {
 		kept.Message, kept.Cut = nil, raw[:min(len(raw), ingest.MaxEventBytes)]
 	}
@@ -141,6 +139,16 @@ func (a *App) quarantineRow(ctx context.Context, source ingest.Source, stream, a
 		return view.Row{}, fmt.Errorf("encode quarantined event: %w", err)
 	}
 	row := view.Row{PK: quarantinePrefix + source.ID, SK: sk, TTL: now.Add(quarantineFor).Unix()}
+	about := ""
+	if stream != quarantineOwner {
+		known, err := a.Log.Vault.Known(ctx, stream)
+		if err != nil {
+			return view.Row{}, err
+		}
+		if !known {
+			stream, about = quarantineOwner, stream
+		}
+	}
 	var err error
 	if row.Sealed, err = a.Log.Vault.Seal(ctx, stream, row.PK+row.SK, content.Bytes()); err != nil {
 		return view.Row{}, fmt.Errorf("seal quarantined event: %w", err)
@@ -289,7 +297,7 @@ func (a *App) releaseQuarantined(ctx context.Context, c *Call) (lambdaio.Respons
 			m.MessageID = sk
 		}
 		if err := a.takeOne(ctx, c, source, m); err != nil {
-			if fault.KindOf(err) == fault.Invalid {
+			if fault.KindOf(err) == fault.Invalid || fault.SlugOf(err) == order.Contradicts {
 				err = fault.Because(err, fault.Rejected, "still-invalid", "%s", err)
 			}
 			return lambdaio.Response{}, err
@@ -340,6 +348,7 @@ func (s aside) again(from ingest.Source, hook *source.Webhook, receivedAt time.T
 		if reason := from.Refuses(m); reason != "" {
 			return nil, errors.New(reason)
 		}
+		m.MessageID = cmp.Or(m.MessageID, s.MessageID)
 		messages[i] = m
 	}
 	return messages, nil

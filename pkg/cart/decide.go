@@ -9,6 +9,7 @@ import (
 	"defter/pkg/activity"
 	"defter/pkg/eventstore"
 	"defter/pkg/fault"
+	"defter/pkg/money"
 	"defter/pkg/order"
 )
 
@@ -21,8 +22,7 @@ const (
 	MaxItems  = 50                  // different products of a cart
 	maxName   = 100                 // bytes of a product's name
 	maxMoves  = 8                   // of a product, told apart
-	maxMany   = 1_000_000           // of a product, and
-	maxPrice  = 10_000_000_000      // in minor units, so that no sum overflows
+	maxMany   = money.MaxQuantity   // of a product
 	forgotten = 30 * 24 * time.Hour // after its last activity a cart is
 )
 
@@ -87,12 +87,17 @@ func (c Cart) Items() (items []Item, valueMinor int64) {
 			continue
 		}
 		items = append(items, Item{id, line.Name, quantity, line.PriceMinor})
-		if line.Currency == c.Currency {
-			valueMinor += quantity * line.PriceMinor
+		if cost, ok := money.Of(line.PriceMinor, quantity); !ok {
+			valueMinor = money.Max
+		} else if line.Currency == c.Currency {
+			valueMinor = bounded(valueMinor + cost)
 		}
 	}
 	return items, valueMinor
 }
+
+// bounded is an amount within the bounds of one.
+func bounded(amount int64) int64 { return min(max(amount, 0), money.Max) }
 
 // Open says whether the cart could still be abandoned: there is something in it, or a checkout.
 func (c Cart) Open() bool {
@@ -212,7 +217,7 @@ func (s State) changed(event any, at time.Time) (string, func(Cart) Cart) {
 	case activity.CheckoutStarted:
 		return cmp.Or(e.CartID, s.latest(), e.OrderID, "checkout"), func(c Cart) Cart {
 			c = c.moved(at)
-			c.Checkout = &Checkout{ID: e.OrderID, Began: at, ValueMinor: e.CartValueMinor, Currency: e.Currency}
+			c.Checkout = &Checkout{ID: e.OrderID, Began: at, ValueMinor: bounded(e.CartValueMinor), Currency: e.Currency}
 			return c
 		}
 	case activity.CheckoutStepCompleted:
@@ -276,7 +281,7 @@ func (c Cart) with(at time.Time, product string, quantity int64, said Line) Cart
 	move := Move{at.UnixMilli(), min(max(quantity, -maxMany), maxMany)}
 	last := len(line.Moves) == 0 || move.at() >= line.Moves[len(line.Moves)-1].at()
 	line.Moves = sorted(append(slices.Clone(line.Moves), move))
-	said.PriceMinor = min(max(said.PriceMinor, 0), maxPrice)
+	said.PriceMinor = bounded(said.PriceMinor)
 	if last { // what is said last of a product counts
 		said = Line{Name: cmp.Or(said.Name, line.Name), PriceMinor: cmp.Or(said.PriceMinor, line.PriceMinor), Currency: cmp.Or(said.Currency, line.Currency)}
 	} else {

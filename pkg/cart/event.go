@@ -12,8 +12,8 @@ import (
 type Item struct {
 	ProductID   string `json:"productId" pii:"-" jsonschema:"maxLength=200"`
 	ProductName string `json:"productName,omitempty" pii:"-" jsonschema:"maxLength=500"`
-	Quantity    int64  `json:"quantity" pii:"-"`
-	PriceMinor  int64  `json:"priceMinor,omitempty" pii:"-"`
+	Quantity    int64  `json:"quantity" pii:"-" jsonschema:"minimum=0,maximum=1000000"`
+	PriceMinor  int64  `json:"priceMinor,omitempty" pii:"-" jsonschema:"minimum=0,maximum=1000000000000"`
 }
 
 // Created: a cart was begun, by the first product put into it.
@@ -29,7 +29,7 @@ type Abandoned struct {
 	CartID          string    `json:"cartId" pii:"-" jsonschema:"maxLength=128"`
 	Episode         int       `json:"episode" pii:"-"`
 	Items           []Item    `json:"items" pii:"-" jsonschema:"maxItems=100"`
-	TotalValueMinor int64     `json:"totalValueMinor" pii:"-"`
+	TotalValueMinor int64     `json:"totalValueMinor" pii:"-" jsonschema:"minimum=0,maximum=1000000000000"`
 	Currency        string    `json:"currency,omitempty" pii:"-" jsonschema:"pattern=^[A-Z]{3}$"`
 	AbandonedAt     time.Time `json:"abandonedAt" pii:"-"`
 	TimeInCart      int64     `json:"timeInCart" pii:"-"`
@@ -41,7 +41,7 @@ type CheckoutAbandoned struct {
 	CartID              string    `json:"cartId" pii:"-" jsonschema:"maxLength=128"`
 	Episode             int       `json:"episode" pii:"-"`
 	LastCompletedStep   string    `json:"lastCompletedStep,omitempty" pii:"-" jsonschema:"enum=shipping,enum=payment,enum=review"`
-	AbandonedValueMinor int64     `json:"abandonedValueMinor" pii:"-"`
+	AbandonedValueMinor int64     `json:"abandonedValueMinor" pii:"-" jsonschema:"minimum=0,maximum=1000000000000"`
 	Currency            string    `json:"currency,omitempty" pii:"-" jsonschema:"pattern=^[A-Z]{3}$"`
 	AbandonedAt         time.Time `json:"abandonedAt" pii:"-"`
 	TimeInCheckout      int64     `json:"timeInCheckout" pii:"-"`

@@ -34,6 +34,8 @@ type Vault interface {
 	// Seal makes the owner's key if there is none. place is bound to the result: it opens nowhere else.
 	Seal(ctx context.Context, owner, place string, plaintext []byte) ([]byte, error)
 	Open(ctx context.Context, owner, place string, sealed []byte) ([]byte, error)
+	// Known says whether the owner has a key, or had one. Making one lasts for good.
+	Known(ctx context.Context, owner string) (bool, error)
 }
 
 // Log appends to streams and reads them, in the program's terms.
@@ -71,7 +73,8 @@ type Command struct {
 	Stream   string
 	Folds    []AnyFold
 	Meta     Meta
-	Attempts int // 0 for DefaultAttempts
+	Attempts int   // 0 for DefaultAttempts
+	Head     *Head // the stream as the caller has loaded it with these folds, nil for not: it is decided on first, as a cached one is
 	// Decide returns what is to be appended, nothing if there is nothing to do. It is called again after a conflict.
 	Decide func(h *Head) (Decision, error)
 }
@@ -98,6 +101,9 @@ func (l *Log) Handle(ctx context.Context, c Command) (*Head, int, error) {
 		attempts = DefaultAttempts
 	}
 	head, cached := l.Cache.get(c.Stream, c.Folds)
+	if !cached && c.Head != nil {
+		head, cached = c.Head, true
+	}
 	if cached && l.Now().Sub(head.Now) > cachedFor { // the commit after it may be compacted: nothing would be in the way of an append
 		cached = false
 	}

@@ -263,6 +263,13 @@ func (v *vault) Seal(_ context.Context, owner, place string, plaintext []byte) (
 	return cipher.EncryptDeterministically(plaintext, []byte(place))
 }
 
+func (v *vault) Known(_ context.Context, owner string) (bool, error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	_, known := v.keys[owner]
+	return known, nil
+}
+
 func (v *vault) Open(_ context.Context, owner, place string, sealed []byte) ([]byte, error) {
 	cipher, err := v.cipher(owner)
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"defter/pkg/channel"
 	"defter/pkg/customer"
 	"defter/pkg/insight"
+	"defter/pkg/money"
 	"defter/pkg/order"
 )
 
@@ -99,23 +100,31 @@ func commerce(m Message, s Source, p properties) []any {
 			return nil
 		}
 		subtotal, _ := p.minor(currency, "subtotal")
+		discount, _ := p.minor(currency, "discount")
 		tax, _ := p.minor(currency, "tax")
 		shipping, _ := p.minor(currency, "shipping")
-		return []any{
-			order.Placed{
-				OrderID: id, CartID: p.id("cart_id"), Items: p.lines(currency), SubtotalMinor: subtotal, TaxMinor: tax,
+		return []any{order.ReportPlaced{
+			Placed: order.Placed{
+				OrderID: id, CartID: p.id("cart_id"), Items: p.lines(currency), SubtotalMinor: subtotal, DiscountMinor: discount, TaxMinor: tax,
 				ShippingMinor: shipping, TotalMinor: total, Currency: currency,
 			},
-			order.PaymentSucceeded{OrderID: id, PaymentID: id, AmountMinor: total, Currency: currency},
-		}
+			Total: p.amount("total", "revenue", "value"),
+		}}
 	case "Order Cancelled":
 		if id := p.id("order_id"); s.Trusted && id != "" {
-			return []any{order.Cancelled{OrderID: id, Reason: clipText(p.text("reason"), 200)}}
+			return []any{order.ReportCancelled{OrderID: id, Reason: p.text("reason")}}
 		}
 	case "Order Refunded":
-		amount, ok := p.minor(currency, "total", "value", "revenue")
-		if id := p.id("order_id"); s.Trusted && id != "" && ok && amount > 0 {
-			return []any{order.RefundCompleted{OrderID: id, RefundID: p.id("refund_id"), AmountMinor: amount, Currency: currency}}
+		if id := p.id("order_id"); s.Trusted && id != "" {
+			return []any{order.ReportRefund{
+				OrderID: id, RefundID: p.id("refund_id"), TransactionID: p.id("transaction_id"), Amount: p.amount("total", "value", "revenue"), Items: p.returned(),
+			}}
+		}
+	case RefundFailed:
+		if id := p.id("order_id"); s.Trusted && id != "" {
+			return []any{order.ReportRefundFailed{
+				OrderID: id, RefundID: p.id("refund_id"), TransactionID: p.id("transaction_id"), Code: p.text("reason"), Amount: p.amount("total", "value", "revenue"),
+			}}
 		}
 	}
 	return nil
@@ -373,11 +382,43 @@ func (p properties) minor(currency string, names ...string) (int64, bool) {
 		if raw == "" || raw == "null" {
 			continue
 		}
-		if n, err := order.Minor(raw, currency); err == nil {
+		if n, err := money.Minor(raw, currency); err == nil {
 			return n, true
 		}
 	}
 	return 0, false
+}
+
+// amount returns the first of the members that is told, as it was told: what cannot be read is not taken for what was left out.
+func (p properties) amount(names ...string) order.Amount {
+	for _, name := range names {
+		if raw, told := p[name]; told {
+			a := order.Amount{Decimal: strings.Trim(string(raw), `"`)}
+			if a.Decimal == "" {
+				a.Decimal = "none"
+			}
+			if p.text("currency") != "" {
+				a.Currency = p.currency()
+			}
+			return a
+		}
+	}
+	return order.Amount{}
+}
+
+// returned are the products of a refund, each once.
+func (p properties) returned() (items []order.RefundItem) {
+	at := map[string]int{}
+	for _, product := range p.objects("products") {
+		id := product.id("product_id", "sku")
+		if i, known := at[id]; known {
+			items[i].Quantity += product.quantity()
+		} else if id != "" {
+			at[id] = len(items)
+			items = append(items, order.RefundItem{ProductID: id, Quantity: product.quantity()})
+		}
+	}
+	return items
 }
 
 func (p properties) count(name string) *int64 {

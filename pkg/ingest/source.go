@@ -32,10 +32,14 @@ var spec = []string{
 	"Order Updated", "Order Completed", "Order Refunded", "Order Cancelled", "Coupon Entered", "Coupon Applied", "Coupon Denied", "Coupon Removed",
 	"Product Added to Wishlist", "Product Removed from Wishlist", "Wishlist Product Added to Cart", "Product Shared", "Cart Shared", "Product Reviewed",
 	"Email Delivered", "Email Opened", "Email Link Clicked", "Email Bounced", "Email Marked as Spam", "Unsubscribed", "Experiment Viewed",
-	PreferenceEvent, "Products Compared", "Product Compared", "Review Read", "Product Review Read", "Video Watched",
+	RefundFailed, PreferenceEvent, "Products Compared", "Product Compared", "Review Read", "Product Review Read", "Video Watched",
 	"Video Playback Started", "Video Playback Completed", "Video Content Started", "Video Content Completed", "Signed Up", "Signed In", "Signed Out",
 	"Product Affinity Detected", "Integration Synced", "Touchpoint Recorded", "Attribution Calculated",
 }
+
+// RefundFailed is the track event of money that was to go back, or was reported as given back, and did not arrive. No specification has
+// it; payment services tell it in words of their own.
+const RefundFailed = "Order Refund Failed"
 
 // Refuses says why the source may not send a message, "" if it may.
 func (s Source) Refuses(m Message) string {

@@ -6,7 +6,9 @@ package ingest
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -89,6 +91,14 @@ type Rejected struct {
 type Request struct {
 	Messages []Message
 	Rejected []Rejected
+}
+
+// NobodyNamed is why a message without ids is not taken.
+const NobodyNamed = "request neither has anonymousId nor userId"
+
+// followsUp says whether a message is about an order that is known already, which says whose it is.
+func (m Message) followsUp() bool {
+	return m.Type == "track" && slices.Contains([]string{"Order Cancelled", "Order Refunded", RefundFailed}, m.Event)
 }
 
 type id string
@@ -305,11 +315,11 @@ func message(raw []byte, w wireMessage, sentAt string, shared Context, receivedA
 	}
 	switch {
 	case m.Type == "merge":
-		return m, fmt.Errorf("request neither has anonymousId nor userId")
+		return m, errors.New(NobodyNamed)
 	case !types[m.Type]:
 		return m, fmt.Errorf("type must be identify, track, page, screen, group or alias")
-	case m.UserID == "" && m.AnonymousID == "" && !(m.Type == "alias" && m.PreviousID != ""):
-		return m, fmt.Errorf("request neither has anonymousId nor userId")
+	case m.UserID == "" && m.AnonymousID == "" && !(m.Type == "alias" && m.PreviousID != "") && !m.followsUp():
+		return m, errors.New(NobodyNamed)
 	case m.Type == "track" && m.Event == "":
 		return m, fmt.Errorf("a track event needs a name")
 	case m.Type == "group" && m.GroupID == "":

@@ -30,7 +30,7 @@ type TouchpointRecorded struct {
 	Channel    string `json:"channel" pii:"-" jsonschema:"enum=email,enum=sms,enum=push,enum=web,enum=social,enum=paid-ad"`
 	Campaign   string `json:"campaign,omitempty" pii:"-" jsonschema:"maxLength=200"`
 	EventType  string `json:"eventType,omitempty" pii:"-" jsonschema:"maxLength=100"`
-	ValueMinor int64  `json:"valueMinor,omitempty" pii:"-"`
+	ValueMinor int64  `json:"valueMinor,omitempty" pii:"-" jsonschema:"minimum=-1000000000000,maximum=1000000000000"`
 	Currency   string `json:"currency,omitempty" pii:"-" jsonschema:"pattern=^[A-Z]{3}$"`
 }
 
@@ -46,7 +46,7 @@ type AttributionCalculated struct {
 type Credit struct {
 	Channel    string `json:"channel" pii:"-" jsonschema:"maxLength=50"`
 	Campaign   string `json:"campaign,omitempty" pii:"-" jsonschema:"maxLength=200"`
-	ValueMinor int64  `json:"valueMinor" pii:"-"`
+	ValueMinor int64  `json:"valueMinor" pii:"-" jsonschema:"minimum=-1000000000000,maximum=1000000000000"`
 	TouchCount int64  `json:"touchCount,omitempty" pii:"-"`
 }
 

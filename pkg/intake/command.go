@@ -7,10 +7,12 @@
 package intake
 
 import (
+	"strings"
 	"time"
 
 	"defter/pkg/identity"
 	"defter/pkg/ingest"
+	"defter/pkg/order"
 )
 
 // Message is a message with the streams that it names.
@@ -21,6 +23,36 @@ type Message struct {
 	Visitor     string // the stream id of the anonymous visitor, "" for none
 	Previous    string // likewise of an alias's previous id
 	Own         bool   // the customer's own token came with it: what it says of them counts
+	Part        Part
+}
+
+// Part is what of a message is taken into a stream. Who sends the report of an order need not be whose order it is.
+type Part int
+
+// The parts of a message.
+const (
+	Whole   Part = iota
+	OfOrder      // what it reports of an order: for the stream that the order is in
+	Rest         // all but that: for the stream of who sent it
+)
+
+// Report is what a message reports of an order, nil for nothing.
+func Report(m ingest.Message, source ingest.Source) order.Report {
+	if m.Type != "track" || !strings.HasPrefix(m.Event, "Order ") {
+		return nil
+	}
+	for _, fact := range ingest.Facts(m, source) {
+		if report, ok := fact.(order.Report); ok {
+			return report
+		}
+	}
+	return nil
+}
+
+// FollowsUp says whether a report is about an order that must be known before it.
+func FollowsUp(report order.Report) bool {
+	_, places := report.(order.ReportPlaced)
+	return report != nil && !places
 }
 
 // Take takes messages into one stream, in their order. It is a fact: what cannot be taken over is left out, never refused.
@@ -28,9 +60,10 @@ type Take struct {
 	Customer    bool // the stream is a customer's, else an anonymous visitor's
 	Source      ingest.Source
 	Messages    []Message
-	EmailsTaken map[string]bool // addresses, in their normal form, that other customers have
-	Counted     map[string]bool // what Counts names and is stored elsewhere already
-	Controller  string          // who answers for the data
+	EmailsTaken map[string]bool          // addresses, in their normal form, that other customers have
+	Placed      map[string]bool          // orders that are stored already, here or elsewhere
+	Past        map[string]order.History // of orders of this stream, as far as an *order.PastError asked for them
+	Controller  string                   // who answers for the data
 	Now         time.Time
 }
 

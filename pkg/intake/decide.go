@@ -1,7 +1,7 @@
 package intake
 
 import (
-	"slices"
+	"maps"
 	"time"
 
 	"defter/pkg/consent"
@@ -35,7 +35,7 @@ func Decide(s State, c Take) ([]eventstore.New, error) {
 		return nil, nil // suppressed: accepted and not stored
 	}
 	var decided []eventstore.New
-	counted := map[string]bool{}
+	past := maps.Clone(c.Past)
 	inBatch := map[string]bool{}
 	for _, m := range c.Messages {
 		if inBatch[m.Fingerprint] || s.Seen.Has(m.Fingerprint) {
@@ -47,43 +47,55 @@ func Decide(s State, c Take) ([]eventstore.New, error) {
 				next := eventstore.New{Data: event, OccurredAt: m.OccurredAt, Message: m.Fingerprint}
 				decided = append(decided, next)
 				s.Record = s.after(next, c.Now).Record
-				for _, name := range Counts(event) {
-					counted[name] = true
+				id := order.EventOrder(event)
+				if h, needed := past[id]; needed {
+					past[id] = h.After(event, m.OccurredAt)
 				}
 			}
 		}
-		choice, err := chosen(c, s.Record, m)
+		if m.Part != OfOrder {
+			choice, err := chosen(c, s.Record, m)
+			if err != nil {
+				return nil, err
+			}
+			happens(choice)
+			if ingest.Behaviour(m.Message, c.Source) && !mayAnalyse(s.Record.Consent, m.Message, c.Source, c.Now) {
+				continue // accepted and not kept
+			}
+		}
+		facts, err := meaning(c, s.Record.Customer, m)
 		if err != nil {
 			return nil, err
 		}
-		happens(choice)
-		if ingest.Behaviour(m.Message, c.Source) && !mayAnalyse(s.Record.Consent, m.Message, c.Source, c.Now) {
-			continue // accepted and not kept
-		}
-		events, err := meaning(c, s.Record.Customer, m)
+		events, err := agreed(c, s.Record.Order, past, facts)
 		if err != nil {
 			return nil, err
 		}
 		events = begun(s.Record, events, c.Source, m.OccurredAt)
-		if stored(events, c.Counted, counted) {
-			// It is stored already, by another message or by a command: what else the message says still counts.
-			events = slices.DeleteFunc(events, func(event any) bool { return order.EventOrder(event) != "" && !pays(s.Record.Order, event) })
-		}
 		happens(append(events, Consequences(s.Record, events, m.OccurredAt)...))
 	}
 	return decided, nil
 }
 
-// stored says whether something of the events counts once and is stored already, elsewhere or earlier in the same batch.
-func stored(events []any, known ...map[string]bool) bool {
-	for _, event := range events {
-		for _, name := range Counts(event) {
-			if slices.ContainsFunc(known, func(k map[string]bool) bool { return k[name] }) {
-				return true
-			}
+// agreed is the facts, with what agrees with the orders in the place of reports. An order that is stored elsewhere already is not
+// placed again.
+func agreed(c Take, s order.State, past map[string]order.History, facts []any) (events []any, err error) {
+	for _, fact := range facts {
+		report, ok := fact.(order.Report)
+		if !ok {
+			events = append(events, fact)
+			continue
 		}
+		if _, known := s.Order(report.Order()); !known && !FollowsUp(report) && c.Placed[report.Order()] {
+			continue
+		}
+		more, err := order.Reported(s, past, report)
+		if err != nil {
+			return nil, err
+		}
+		events = append(events, more...)
 	}
-	return false
+	return events, nil
 }
 
 // mayAnalyse says whether somebody's behaviour may be kept. A refusal that is on record counts before what a banner says,
@@ -97,28 +109,4 @@ func mayAnalyse(s consent.State, m ingest.Message, source ingest.Source, at time
 		return granted
 	}
 	return agrees || !source.NeedConsent
-}
-
-// pays says whether an event is the payment, made elsewhere, of an order that was placed here and waits for one.
-func pays(s order.State, event any) bool {
-	e, ok := event.(order.PaymentSucceeded)
-	o, known := s.Order(e.OrderID)
-	return ok && known && o.Currency == e.Currency && (o.Status == order.PendingPayment || o.Status == order.PaymentIsLost) && !o.Payment.UnderWay()
-}
-
-// Counts names what an event says and must count once: an order, its end, a refund by each id that it is known by.
-func Counts(event any) (names []string) {
-	switch e := event.(type) {
-	case order.Placed:
-		return []string{"order#" + e.OrderID}
-	case order.Cancelled:
-		return []string{"cancelled-order#" + e.OrderID}
-	case order.RefundCompleted:
-		for _, id := range []string{e.RefundID, e.TransactionID} {
-			if name := "refund#" + e.OrderID + "#" + id; id != "" && !slices.Contains(names, name) {
-				names = append(names, name)
-			}
-		}
-	}
-	return names
 }

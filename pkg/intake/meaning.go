@@ -19,13 +19,16 @@ import (
 // bannerChannel is the channel of browsers and apps; nothing is sent for analytics, which counts on any.
 const bannerChannel = consent.Push
 
-// meaning returns the events that a message stands for.
+// meaning returns what a message, or its part, says that happened: events, and the reports of orders.
 func meaning(c Take, s customer.State, m Message) ([]any, error) {
+	if m.Part == OfOrder {
+		return facts(c.Source, m), nil
+	}
 	if !c.Customer {
 		if m.Type == "identify" || m.Type == "group" || m.Type == "alias" {
 			return []any{activity.Identified{Traits: traits(m)}}, nil
 		}
-		return ingest.Facts(m.Message, c.Source), nil
+		return facts(c.Source, m), nil
 	}
 	if !c.Source.Trusted && !m.Own {
 		return claimed(c, s, m)
@@ -59,7 +62,7 @@ func meaning(c Take, s customer.State, m Message) ([]any, error) {
 	case "group":
 		more, err = customer.Decide(s, customer.JoinGroup{GroupID: m.GroupID, Traits: traits(m)})
 	default:
-		more = ingest.Facts(m.Message, c.Source)
+		more = facts(c.Source, m)
 	}
 	return append(events, more...), err
 }
@@ -98,7 +101,15 @@ func claimed(c Take, s customer.State, m Message) ([]any, error) {
 	if m.Type == "identify" || m.Type == "group" || m.Type == "alias" {
 		return events, nil
 	}
-	return append(events, ingest.Facts(m.Message, c.Source)...), nil
+	return append(events, facts(c.Source, m)...), nil
+}
+
+// facts are what a track, page or screen message says that happened, as far as it is in the message's part.
+func facts(source ingest.Source, m Message) []any {
+	return slices.DeleteFunc(ingest.Facts(m.Message, source), func(fact any) bool {
+		_, ofOrder := fact.(order.Report)
+		return m.Part == OfOrder && !ofOrder || m.Part == Rest && ofOrder
+	})
 }
 
 // heardOf makes a customer of whom nothing is known yet.

@@ -36,8 +36,9 @@ type Cancel struct{ OrderID, Reason, RefundID string }
 
 // Ship records that the order is on its way.
 type Ship struct {
-	OrderID, TrackingNumber, Carrier, EstimatedDelivery string
-	ShippedAt                                           time.Time
+	OrderID, TrackingNumber, Carrier string
+	ShippedAt                        time.Time
+	EstimatedDelivery                *string // a date: YYYY-MM-DD, nil for none
 }
 
 // Deliver records that the order has arrived.
@@ -46,12 +47,13 @@ type Deliver struct {
 	DeliveredAt       time.Time
 }
 
-// Refund gives money back: AmountMinor, or all that can be where it is 0. Placed is what was ordered, for Items.
+// Refund gives money back: AmountMinor, or what the items are worth where it is nil, or all that can be where Items are nil, too.
+// History is of the order, and is needed for Items alone.
 type Refund struct {
 	OrderID, RefundID, Reason string
-	AmountMinor               int64
+	AmountMinor               *int64
 	Items                     []RefundItem
-	Placed                    []Line
+	History                   History
 	At                        time.Time
 	Window                    time.Duration // after delivery
 }
@@ -59,5 +61,11 @@ type Refund struct {
 // CompleteRefund records that the provider gave the money back.
 type CompleteRefund struct{ OrderID, RefundID, TransactionID string }
 
-// FailRefund records that it will not.
-type FailRefund struct{ OrderID, RefundID, Code, Message string }
+// FailRefund records that an attempt to give the money back failed. Unknown: the provider may have given it back; TransactionID: it
+// has it on its way.
+type FailRefund struct {
+	OrderID, RefundID, Code, Message, TransactionID string
+	Attempt                                         int
+	Retryable, Unknown                              bool
+	At                                              time.Time
+}

@@ -14,8 +14,8 @@ type Line struct {
 	ProductID   string `json:"productId,omitempty" pii:"-" jsonschema:"maxLength=200"`
 	ProductName string `json:"productName,omitempty" pii:"-" jsonschema:"maxLength=500"`
 	Category    string `json:"category,omitempty" pii:"-" jsonschema:"maxLength=200"`
-	Quantity    int64  `json:"quantity,omitempty" pii:"-"`
-	PriceMinor  int64  `json:"priceMinor,omitempty" pii:"-"`
+	Quantity    int64  `json:"quantity,omitempty" pii:"-" jsonschema:"minimum=0,maximum=1000000"`
+	PriceMinor  int64  `json:"priceMinor,omitempty" pii:"-" jsonschema:"minimum=0,maximum=1000000000000"`
 }
 
 // Address is where an order or its bill goes.
@@ -35,11 +35,11 @@ type Placed struct {
 	OrderID         string   `json:"orderId" pii:"-" jsonschema:"maxLength=128"`
 	CartID          string   `json:"cartId,omitempty" pii:"-" jsonschema:"maxLength=128"`
 	Items           []Line   `json:"items,omitempty" pii:"-" jsonschema:"maxItems=500"`
-	SubtotalMinor   int64    `json:"subtotalMinor,omitempty" pii:"-"`
-	DiscountMinor   int64    `json:"discountMinor,omitempty" pii:"-"`
-	TaxMinor        int64    `json:"taxMinor,omitempty" pii:"-"`
-	ShippingMinor   int64    `json:"shippingMinor,omitempty" pii:"-"`
-	TotalMinor      int64    `json:"totalMinor" pii:"-"`
+	SubtotalMinor   int64    `json:"subtotalMinor,omitempty" pii:"-" jsonschema:"minimum=0,maximum=1000000000000"`
+	DiscountMinor   int64    `json:"discountMinor,omitempty" pii:"-" jsonschema:"minimum=0,maximum=1000000000000"`
+	TaxMinor        int64    `json:"taxMinor,omitempty" pii:"-" jsonschema:"minimum=0,maximum=1000000000000"`
+	ShippingMinor   int64    `json:"shippingMinor,omitempty" pii:"-" jsonschema:"minimum=0,maximum=1000000000000"`
+	TotalMinor      int64    `json:"totalMinor" pii:"-" jsonschema:"minimum=0,maximum=1000000000000"`
 	Currency        string   `json:"currency" pii:"-" jsonschema:"pattern=^[A-Z]{3}$"`
 	ShippingAddress *Address `json:"shippingAddress,omitempty" pii:"address"`
 	BillingAddress  *Address `json:"billingAddress,omitempty" pii:"address"`
@@ -52,7 +52,7 @@ type PaymentInitiated struct {
 	PaymentMethod   string `json:"paymentMethod" pii:"-" jsonschema:"enum=credit-card,enum=paypal,enum=bank-transfer"`
 	PaymentProvider string `json:"paymentProvider" pii:"-" jsonschema:"maxLength=50"`
 	PaymentToken    string `json:"paymentToken,omitempty" pii:"payment" jsonschema:"maxLength=500"`
-	AmountMinor     int64  `json:"amountMinor" pii:"-"`
+	AmountMinor     int64  `json:"amountMinor" pii:"-" jsonschema:"minimum=0,maximum=1000000000000"`
 	Currency        string `json:"currency" pii:"-" jsonschema:"pattern=^[A-Z]{3}$"`
 }
 
@@ -60,7 +60,7 @@ type PaymentInitiated struct {
 type PaymentSucceeded struct {
 	OrderID       string `json:"orderId" pii:"-" jsonschema:"maxLength=128"`
 	PaymentID     string `json:"paymentId,omitempty" pii:"-" jsonschema:"maxLength=128"`
-	AmountMinor   int64  `json:"amountMinor" pii:"-"`
+	AmountMinor   int64  `json:"amountMinor" pii:"-" jsonschema:"minimum=0,maximum=1000000000000"`
 	Currency      string `json:"currency" pii:"-" jsonschema:"pattern=^[A-Z]{3}$"`
 	TransactionID string `json:"transactionId,omitempty" pii:"-" jsonschema:"maxLength=128"`
 }
@@ -70,7 +70,7 @@ type PaymentFailed struct {
 	OrderID      string `json:"orderId" pii:"-" jsonschema:"maxLength=128"`
 	PaymentID    string `json:"paymentId" pii:"-" jsonschema:"maxLength=128"`
 	Attempt      int    `json:"attempt" pii:"-"`
-	AmountMinor  int64  `json:"amountMinor" pii:"-"`
+	AmountMinor  int64  `json:"amountMinor" pii:"-" jsonschema:"minimum=0,maximum=1000000000000"`
 	Currency     string `json:"currency" pii:"-" jsonschema:"pattern=^[A-Z]{3}$"`
 	ErrorCode    string `json:"errorCode" pii:"-" jsonschema:"maxLength=100"`
 	ErrorMessage string `json:"errorMessage,omitempty" pii:"text" jsonschema:"maxLength=500"`
@@ -91,7 +91,7 @@ type PaymentAbandoned struct {
 	OrderID     string `json:"orderId" pii:"-" jsonschema:"maxLength=128"`
 	PaymentID   string `json:"paymentId" pii:"-" jsonschema:"maxLength=128"`
 	Attempts    int    `json:"attempts" pii:"-"`
-	AmountMinor int64  `json:"amountMinor" pii:"-"`
+	AmountMinor int64  `json:"amountMinor" pii:"-" jsonschema:"minimum=0,maximum=1000000000000"`
 	Currency    string `json:"currency" pii:"-" jsonschema:"pattern=^[A-Z]{3}$"`
 	ErrorCode   string `json:"errorCode" pii:"-" jsonschema:"maxLength=100"`
 }
@@ -128,7 +128,7 @@ type Cancelled struct {
 type RefundInitiated struct {
 	OrderID     string       `json:"orderId" pii:"-" jsonschema:"maxLength=128"`
 	RefundID    string       `json:"refundId" pii:"-" jsonschema:"maxLength=128"`
-	AmountMinor int64        `json:"amountMinor" pii:"-"`
+	AmountMinor int64        `json:"amountMinor" pii:"-" jsonschema:"minimum=0,maximum=1000000000000"`
 	Currency    string       `json:"currency" pii:"-" jsonschema:"pattern=^[A-Z]{3}$"`
 	Reason      string       `json:"reason" pii:"-" jsonschema:"enum=customer-request,enum=quality-issue,enum=delivery-failed,enum=other"`
 	RefundType  string       `json:"refundType" pii:"-" jsonschema:"enum=full,enum=partial"`
@@ -138,36 +138,60 @@ type RefundInitiated struct {
 // RefundItem is what of an item is given back.
 type RefundItem struct {
 	ProductID string `json:"productId" pii:"-" jsonschema:"maxLength=200"`
-	Quantity  int64  `json:"quantity" pii:"-"`
+	Quantity  int64  `json:"quantity" pii:"-" jsonschema:"minimum=1,maximum=1000000"`
 }
 
-// RefundCompleted: money went back.
+// RefundDelayed: the money has not gone back yet. The provider could not do it for the moment, or Unknown: did not say whether it
+// did, or has it on its way as TransactionID. It is asked again at DueAt.
+type RefundDelayed struct {
+	OrderID       string    `json:"orderId" pii:"-" jsonschema:"maxLength=128"`
+	RefundID      string    `json:"refundId" pii:"-" jsonschema:"maxLength=128"`
+	Attempt       int       `json:"attempt" pii:"-"`
+	DueAt         time.Time `json:"dueAt" pii:"-"`
+	ErrorCode     string    `json:"errorCode,omitempty" pii:"-" jsonschema:"maxLength=100"`
+	Unknown       bool      `json:"unknown,omitempty" pii:"-"`
+	TransactionID string    `json:"transactionId,omitempty" pii:"-" jsonschema:"maxLength=128"`
+}
+
+// RefundCompleted: money went back. Items are those that a shop reported with it; of a refund that was asked for here they are in
+// its RefundInitiated.
 type RefundCompleted struct {
-	OrderID       string `json:"orderId" pii:"-" jsonschema:"maxLength=128"`
-	RefundID      string `json:"refundId,omitempty" pii:"-" jsonschema:"maxLength=128"`
-	AmountMinor   int64  `json:"amountMinor" pii:"-"`
-	Currency      string `json:"currency" pii:"-" jsonschema:"pattern=^[A-Z]{3}$"`
-	TransactionID string `json:"transactionId,omitempty" pii:"-" jsonschema:"maxLength=128"`
+	OrderID       string       `json:"orderId" pii:"-" jsonschema:"maxLength=128"`
+	RefundID      string       `json:"refundId,omitempty" pii:"-" jsonschema:"maxLength=128"`
+	AmountMinor   int64        `json:"amountMinor" pii:"-" jsonschema:"minimum=0,maximum=1000000000000"`
+	Currency      string       `json:"currency" pii:"-" jsonschema:"pattern=^[A-Z]{3}$"`
+	TransactionID string       `json:"transactionId,omitempty" pii:"-" jsonschema:"maxLength=128"`
+	Items         []RefundItem `json:"items,omitempty" pii:"-" jsonschema:"maxItems=500"`
 }
 
-// RefundFailed: the provider refused to give the money back, or could not be reached as often as it is tried.
+// RefundFailed: the provider refused to give the money back, or Unknown: never said what became of it, as often as it was asked.
 type RefundFailed struct {
 	OrderID      string `json:"orderId" pii:"-" jsonschema:"maxLength=128"`
 	RefundID     string `json:"refundId" pii:"-" jsonschema:"maxLength=128"`
-	AmountMinor  int64  `json:"amountMinor" pii:"-"`
+	AmountMinor  int64  `json:"amountMinor" pii:"-" jsonschema:"minimum=0,maximum=1000000000000"`
 	Currency     string `json:"currency" pii:"-" jsonschema:"pattern=^[A-Z]{3}$"`
 	ErrorCode    string `json:"errorCode" pii:"-" jsonschema:"maxLength=100"`
 	ErrorMessage string `json:"errorMessage,omitempty" pii:"text" jsonschema:"maxLength=500"`
+	Unknown      bool   `json:"unknown,omitempty" pii:"-"`
 }
 
-// more is the upcaster of a version that only has further, optional fields.
+// RefundReversed: money that counted as given back did not arrive, and came back to the shop. It counts as paid again.
+type RefundReversed struct {
+	OrderID     string `json:"orderId" pii:"-" jsonschema:"maxLength=128"`
+	RefundID    string `json:"refundId" pii:"-" jsonschema:"maxLength=128"`
+	AmountMinor int64  `json:"amountMinor" pii:"-" jsonschema:"minimum=0,maximum=1000000000000"`
+	Currency    string `json:"currency" pii:"-" jsonschema:"pattern=^[A-Z]{3}$"`
+	ErrorCode   string `json:"errorCode" pii:"-" jsonschema:"maxLength=100"`
+}
+
+// more is the upcaster of a version that has further, optional fields, or bounds that nothing stored before was beyond.
 func more(data map[string]any) map[string]any { return data }
 
 // Events are the event types of this package.
 var Events = []eventstore.Declaration{
 	eventstore.Declare[Placed]("OrderPlaced", more),
 	eventstore.Declare[PaymentInitiated]("PaymentInitiated"),
-	eventstore.Declare[PaymentSucceeded]("PaymentSucceeded"),
+	eventstore.Declare[PaymentSucceeded]("PaymentSucceeded", more),
 	eventstore.Declare[PaymentFailed]("PaymentFailed"),
 	eventstore.Declare[PaymentRetryScheduled]("PaymentRetryScheduled"),
 	eventstore.Declare[PaymentAbandoned]("PaymentAbandoned"),
@@ -176,6 +200,8 @@ var Events = []eventstore.Declaration{
 	eventstore.Declare[Delivered]("OrderDelivered"),
 	eventstore.Declare[Cancelled]("OrderCancelled"),
 	eventstore.Declare[RefundInitiated]("RefundInitiated"),
+	eventstore.Declare[RefundDelayed]("RefundDelayed"),
 	eventstore.Declare[RefundCompleted]("RefundCompleted", more),
 	eventstore.Declare[RefundFailed]("RefundFailed"),
+	eventstore.Declare[RefundReversed]("RefundReversed"),
 }

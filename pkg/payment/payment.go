@@ -29,7 +29,8 @@ type Refund struct {
 	AmountMinor   int64
 	Currency      string
 	Reason        string
-	Attempt       int // from 1
+	Attempt       int    // from 1
+	PendingID     string // what an attempt before was told with Pending: then it is asked what became of that one, and nothing else
 }
 
 // Provider moves money.
@@ -37,9 +38,15 @@ type Provider interface {
 	// Charge returns the transaction's id, *Declined if the money was taken neither by this request nor by another one with the
 	// same key, and any other error if that is not known: the same charge with the same key may then be asked for again.
 	Charge(ctx context.Context, c Charge) (transactionID string, err error)
-	// Refund is likewise for giving back.
+	// Refund is likewise for giving back, and returns *Pending where the provider has taken the refund on and the money has not gone
+	// back yet.
 	Refund(ctx context.Context, r Refund) (transactionID string, err error)
 }
+
+// Pending is a provider's not yet: the refund is on its way, and may still fail. Until it is made it does not count.
+type Pending struct{ TransactionID string }
+
+func (p *Pending) Error() string { return "on its way" }
 
 // Codes that a provider declines with for the moment only. Any other code is final.
 const (

@@ -7,21 +7,22 @@ import (
 
 	"defter/pkg/eventstore"
 	"defter/pkg/fault"
+	"defter/pkg/money"
 )
 
 // InventoryChanged: there are more or fewer pieces. Old is absent where nobody had said.
 type InventoryChanged struct {
 	ProductID   string `json:"productId" pii:"-" jsonschema:"maxLength=200"`
-	OldQuantity *int64 `json:"oldQuantity,omitempty" pii:"-"`
-	NewQuantity int64  `json:"newQuantity" pii:"-"`
+	OldQuantity *int64 `json:"oldQuantity,omitempty" pii:"-" jsonschema:"minimum=0,maximum=1000000000"`
+	NewQuantity int64  `json:"newQuantity" pii:"-" jsonschema:"minimum=0,maximum=1000000000"`
 }
 
 // PriceChanged: it costs more or less. Old is absent where nobody had said.
 type PriceChanged struct {
 	ProductID     string `json:"productId" pii:"-" jsonschema:"maxLength=200"`
-	OldPriceMinor *int64 `json:"oldPriceMinor,omitempty" pii:"-"`
+	OldPriceMinor *int64 `json:"oldPriceMinor,omitempty" pii:"-" jsonschema:"minimum=0,maximum=1000000000000"`
 	OldCurrency   string `json:"oldCurrency,omitempty" pii:"-" jsonschema:"pattern=^[A-Z]{3}$"`
-	NewPriceMinor int64  `json:"newPriceMinor" pii:"-"`
+	NewPriceMinor int64  `json:"newPriceMinor" pii:"-" jsonschema:"minimum=0,maximum=1000000000000"`
 	NewCurrency   string `json:"newCurrency" pii:"-" jsonschema:"pattern=^[A-Z]{3}$"`
 }
 
@@ -31,11 +32,7 @@ var Events = []eventstore.Declaration{
 	eventstore.Declare[PriceChanged]("PriceChanged"),
 }
 
-// Limits of what is said of a product.
-const (
-	maxQuantity = 1_000_000_000
-	maxPrice    = 1_000_000_000_000 // minor units
-)
+const maxQuantity = 1_000_000_000 // pieces in stock
 
 // State is a product as it stands.
 type State struct {
@@ -94,10 +91,10 @@ func Decide(s State, c Report) ([]any, error) {
 		return invalid("priceMinor and currency are said together")
 	}
 	if c.PriceMinor != nil {
-		if *c.PriceMinor < 0 || *c.PriceMinor > maxPrice {
-			return invalid("priceMinor must be 0 to %d", int64(maxPrice))
+		if *c.PriceMinor < 0 || *c.PriceMinor > money.Max {
+			return invalid("priceMinor must be 0 to %d", int64(money.Max))
 		}
-		if len(c.Currency) != 3 || c.Currency[0] < 'A' || c.Currency[0] > 'Z' || c.Currency[1] < 'A' || c.Currency[1] > 'Z' || c.Currency[2] < 'A' || c.Currency[2] > 'Z' {
+		if !money.IsCurrency(c.Currency) {
 			return invalid("currency must be a code of three capital letters, such as TRY")
 		}
 		if s.PriceMinor == nil || *s.PriceMinor != *c.PriceMinor || s.Currency != c.Currency {

@@ -100,6 +100,8 @@ var texts = map[string]text{
 	"OrderCancelled":   {"Order cancelled", "Sipariş iptal edildi"},
 	"PaymentSucceeded": {"Payment succeeded", "Ödeme alındı"},
 	"RefundCompleted":  {"Refund completed", "Para iadesi yapıldı"},
+	"RefundDelayed":    {"Refund delayed", "Para iadesi gecikti"},
+	"RefundReversed":   {"Refund came back", "Para iadesi geri döndü"},
 
 	// channel and journey
 	"MessageSent":          {"Message sent", "Mesaj gönderildi"},

@@ -223,7 +223,8 @@ var Functions = []Function{
 			{"GET", "/v1/projects/{writeKey}/settings", Public}, {"GET", "/sourceConfig", WriteKey}, {"GET", "/sourceConfig/{rest+}", WriteKey},
 			{"OPTIONS", "/{path+}", Public},
 		},
-		Access:         []Access{appendEvents, {Views, []string{"dynamodb:PutItem"}}, makeKeys, wrap},
+		// What waits for an order is tried again at once, and leaves the quarantine.
+		Access:         []Access{appendEvents, {Views, []string{"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:DeleteItem"}}, makeKeys, wrap},
 		TimeoutSeconds: 29, MemoryMB: 512,
 	},
 	api("link-identity", "Say that a visitor, or another id, is this customer.", "POST", "/v1/customers/{id}/identities", command),
@@ -320,6 +321,12 @@ var Functions = []Function{
 		Access: []Access{appendEvents, {Views, []string{"dynamodb:GetItem", "dynamodb:PutItem"}}, makeKeys, wrap,
 			{PaymentKey, []string{"secretsmanager:GetSecretValue"}}},
 		TimeoutSeconds: 30, MemoryMB: 256,
+	},
+	{
+		Name: "release-reports", Summary: "Try again what was reported of an order and did not agree with it, when more is known of the order.",
+		Bus:            &BusTrigger{Types: []string{"OrderPlaced", "PaymentSucceeded", "RefundCompleted", "RefundFailed"}},
+		Access:         []Access{appendEvents, {Views, []string{"dynamodb:GetItem", "dynamodb:Query", "dynamodb:PutItem", "dynamodb:DeleteItem"}}, makeKeys, wrap},
+		TimeoutSeconds: 30, MemoryMB: 256, Retries: 5,
 	},
 	{
 		Name: "send-email", Summary: "Send queued emails, after asking for consent once more.",

@@ -15,6 +15,7 @@ import (
 	"defter/pkg/eventstore"
 	"defter/pkg/identity"
 	"defter/pkg/insight"
+	"defter/pkg/money"
 	"defter/pkg/order"
 	"defter/pkg/retention"
 	"defter/pkg/segment"
@@ -197,8 +198,11 @@ func evolveProfile(p Profile, e eventstore.Event) Profile {
 	case order.RefundCompleted:
 		p.LifetimeValue = added(p.LifetimeValue, d.Currency, -d.AmountMinor)
 		p.AverageOrder = averages(p.LifetimeValue, p.AverageOrder)
+	case order.RefundReversed:
+		p.LifetimeValue = added(p.LifetimeValue, d.Currency, d.AmountMinor)
+		p.AverageOrder = averages(p.LifetimeValue, p.AverageOrder)
 	case order.Cancelled:
-		p.Orders--
+		p.Orders = max(p.Orders-1, 0)
 	case retention.Summarised:
 		for _, s := range d.Seen {
 			p = seenOn(seenOn(p, s.Source, s.FirstAt), s.Source, s.LastAt)
@@ -276,7 +280,7 @@ func averages(values []Money, counts []Average) []Average {
 				if m.AmountMinor < 0 {
 					half = -half
 				}
-				counts[i].AmountMinor = (m.AmountMinor + half) / a.Payments
+				counts[i].AmountMinor = money.Add(m.AmountMinor, half) / a.Payments
 			}
 		}
 	}
@@ -307,7 +311,7 @@ func added(amounts []Money, currency string, minor int64) []Money {
 	if !found {
 		return slices.Insert(amounts, at, Money{currency, minor})
 	}
-	amounts[at].AmountMinor += minor
+	amounts[at].AmountMinor = money.Add(amounts[at].AmountMinor, minor)
 	return amounts
 }
 

@@ -1,7 +1,7 @@
 package webhook
 
 import (
-	"defter/pkg/order"
+	"defter/pkg/money"
 	"defter/pkg/source"
 )
 
@@ -11,9 +11,9 @@ var stripeDigits = map[string]int{"ISK": 2, "UGX": 2, "MGA": 0}
 
 func stripeMajor(amount int64, currency string) string {
 	if digits, ok := stripeDigits[currency]; ok {
-		return order.Decimal(amount, digits)
+		return money.Decimal(amount, digits)
 	}
-	return order.Major(amount, currency)
+	return money.Major(amount, currency)
 }
 
 // Presets are the rules of services that need none of their own, by the name of their signature.

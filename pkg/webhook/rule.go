@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"defter/pkg/order"
+	"defter/pkg/money"
 	"defter/pkg/source"
 
 	"github.com/ohler55/ojg/jp"
@@ -194,7 +194,7 @@ type condition struct {
 }
 
 func readRule(r source.Rule, signature string) (rule, error) {
-	next := rule{kind: r.Type, event: r.Event, properties: map[string]expression{}, major: order.Major}
+	next := rule{kind: r.Type, event: r.Event, properties: map[string]expression{}, major: money.Major}
 	if signature == source.Stripe {
 		next.major = stripeMajor
 	}

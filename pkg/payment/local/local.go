@@ -19,14 +19,17 @@ import (
 const partition = "PAYMENTS#local"
 
 // Provider answers by the token: "ok" or nothing succeeds; "card_declined" and any other code is declined; RATE_LIMIT, TIMEOUT
-// and SERVICE_UNAVAILABLE are declined for the moment; "lost" succeeds, and says so only when asked again. Outcomes of
-// several attempts are separated by commas, and those of refunds of the charge stand behind a semicolon: "TIMEOUT,ok;lost,ok".
+// and SERVICE_UNAVAILABLE are declined for the moment; "lost" succeeds, and says so only when asked again; "pending", of a refund, is
+// on its way. Outcomes of several attempts are separated by commas, and those of refunds of the charge stand behind a semicolon:
+// "TIMEOUT,ok;lost,ok".
 type Provider struct{ Table view.Table }
 
 // entry is one line of the ledger.
 type entry struct {
 	Code          string `json:"code,omitempty"` // "" for moved
+	Pending       bool   `json:"pending,omitempty"`
 	TransactionID string `json:"transactionId,omitempty"`
+	Key           string `json:"key,omitempty"`     // of what moved, or is on its way
 	Refunds       string `json:"refunds,omitempty"` // the script of a charge's refunds
 	AmountMinor   int64  `json:"amountMinor"`
 	Currency      string `json:"currency"`
@@ -51,14 +54,54 @@ func (p Provider) Refund(ctx context.Context, r payment.Refund) (string, error) 
 	if !ok || json.Unmarshal(row.Data, &charge) != nil {
 		return "", &payment.Declined{Code: "no_such_charge"}
 	}
+	if r.PendingID != "" {
+		return p.arrive(ctx, r.PendingID, outcome(charge.Refunds, r.Attempt))
+	}
 	return p.move(ctx, "refund#"+r.Key, "re_", outcome(charge.Refunds, r.Attempt), entry{AmountMinor: r.AmountMinor, Currency: r.Currency})
+}
+
+// arrive says what became of a refund that was on its way.
+func (p Provider) arrive(ctx context.Context, id, outcome string) (string, error) {
+	row, ok, err := p.Table.Get(ctx, partition, id)
+	if err != nil {
+		return "", fmt.Errorf("ledger: %w", err)
+	}
+	var e entry
+	if !ok || json.Unmarshal(row.Data, &e) != nil {
+		return "", &payment.Declined{Code: "no_such_refund"}
+	}
+	if e.Pending && outcome != "pending" {
+		if e.Pending = false; outcome != "ok" {
+			e.Code = outcome
+		}
+		if row.Data, err = json.Marshal(e); err != nil {
+			return "", err
+		}
+		for _, sk := range []string{id, e.Key} {
+			if err := p.Table.Put(ctx, view.Row{PK: partition, SK: sk, Data: row.Data}); err != nil {
+				return "", fmt.Errorf("ledger: %w", err)
+			}
+		}
+	}
+	return e.answer()
+}
+
+// answer is what the provider says of an entry.
+func (e entry) answer() (string, error) {
+	switch {
+	case e.Pending:
+		return "", &payment.Pending{TransactionID: e.TransactionID}
+	case e.Code != "":
+		return "", &payment.Declined{Code: e.Code}
+	}
+	return e.TransactionID, nil
 }
 
 func (p Provider) move(ctx context.Context, key, prefix, outcome string, e entry) (string, error) {
 	switch outcome {
-	case "ok", "lost":
+	case "ok", "lost", "pending":
 		sum := sha256.Sum256([]byte(key))
-		e.TransactionID = prefix + hex.EncodeToString(sum[:8])
+		e.TransactionID, e.Key, e.Pending = prefix+hex.EncodeToString(sum[:8]), key, outcome == "pending"
 	default:
 		e.Code = outcome
 	}
@@ -86,10 +129,7 @@ func (p Provider) move(ctx context.Context, key, prefix, outcome string, e entry
 	} else if outcome == "lost" {
 		return "", errLost
 	}
-	if e.Code != "" {
-		return "", &payment.Declined{Code: e.Code}
-	}
-	return e.TransactionID, nil
+	return e.answer()
 }
 
 // outcome is what a script says of an attempt.
@@ -119,7 +159,7 @@ func (p Provider) Moved(ctx context.Context) (map[string]int64, error) {
 				if err := json.Unmarshal(row.Data, &e); err != nil {
 					return nil, err
 				}
-				if e.Code == "" {
+				if e.Code == "" && !e.Pending {
 					moved[e.Currency] += kind.sign * e.AmountMinor
 				}
 			}

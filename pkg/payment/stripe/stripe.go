@@ -18,6 +18,9 @@ import (
 // timeout is how long one request may take, and it is made twice at most: a function has half a minute.
 const timeout = 10 * time.Second
 
+// unsupportedAmount is the code of a no to what Stripe cannot be asked for.
+const unsupportedAmount = "unsupported_amount"
+
 // Provider is Stripe.
 type Provider struct{ client *stripe.Client }
 
@@ -38,8 +41,12 @@ func (p Provider) Charge(ctx context.Context, c payment.Charge) (string, error) 
 	if c.Method != "credit-card" {
 		return "", &payment.Declined{Code: "unsupported_method", Message: "only cards are charged through Stripe"}
 	}
+	amount, ok := Amount(c.AmountMinor, c.Currency)
+	if !ok {
+		return "", &payment.Declined{Code: unsupportedAmount}
+	}
 	params := &stripe.PaymentIntentCreateParams{
-		Amount: stripe.Int64(Amount(c.AmountMinor, c.Currency)), Currency: stripe.String(strings.ToLower(c.Currency)), PaymentMethod: stripe.String(c.Token),
+		Amount: stripe.Int64(amount), Currency: stripe.String(strings.ToLower(c.Currency)), PaymentMethod: stripe.String(c.Token),
 		PaymentMethodTypes: stripe.StringSlice([]string{"card"}), Confirm: stripe.Bool(true), OffSession: stripe.Bool(true), ErrorOnRequiresAction: stripe.Bool(true),
 		Metadata: map[string]string{"order_id": c.OrderID, "payment_id": c.PaymentID},
 	}
@@ -48,27 +55,55 @@ func (p Provider) Charge(ctx context.Context, c payment.Charge) (string, error) 
 	if err != nil {
 		return "", meaning(err)
 	}
-	if intent.Status != stripe.PaymentIntentStatusSucceeded {
-		return "", errors.New("the payment is " + string(intent.Status))
+	if intent.Status == stripe.PaymentIntentStatusProcessing { // as it was first answered with this key: it may have gone on
+		if intent, err = p.client.V1PaymentIntents.Retrieve(ctx, intent.ID, nil); err != nil {
+			return "", err
+		}
 	}
-	return intent.ID, nil
+	switch intent.Status {
+	case stripe.PaymentIntentStatusSucceeded:
+		return intent.ID, nil
+	case stripe.PaymentIntentStatusCanceled, stripe.PaymentIntentStatusRequiresPaymentMethod:
+		return "", &payment.Declined{Code: "payment_" + string(intent.Status)}
+	}
+	return "", errors.New("the payment is " + string(intent.Status))
 }
 
 // Refund implements payment.Provider.
 func (p Provider) Refund(ctx context.Context, r payment.Refund) (string, error) {
+	refund, err := p.refund(ctx, r)
+	if err != nil {
+		return "", err
+	}
+	switch refund.Status {
+	case stripe.RefundStatusSucceeded:
+		return refund.ID, nil
+	case stripe.RefundStatusFailed, stripe.RefundStatusCanceled:
+		return "", &payment.Declined{Code: "refund_" + string(refund.Status)}
+	}
+	return "", &payment.Pending{TransactionID: refund.ID} // pending, or waiting for somebody: requires_action
+}
+
+// refund asks for a refund, or for what became of one. What Stripe remembers of an idempotency key is its first answer, and only for a
+// day: a refund that is on its way for longer must be asked for by its id.
+func (p Provider) refund(ctx context.Context, r payment.Refund) (*stripe.Refund, error) {
+	if r.PendingID != "" {
+		return p.client.V1Refunds.Retrieve(ctx, r.PendingID, nil)
+	}
+	amount, ok := Amount(r.AmountMinor, r.Currency)
+	if !ok {
+		return nil, &payment.Declined{Code: unsupportedAmount}
+	}
 	params := &stripe.RefundCreateParams{
-		PaymentIntent: stripe.String(r.TransactionID), Amount: stripe.Int64(Amount(r.AmountMinor, r.Currency)),
+		PaymentIntent: stripe.String(r.TransactionID), Amount: stripe.Int64(amount),
 		Metadata: map[string]string{"order_id": r.OrderID, "refund_id": r.RefundID},
 	}
 	params.SetIdempotencyKey(r.Key)
 	refund, err := p.client.V1Refunds.Create(ctx, params)
 	if err != nil {
-		return "", meaning(err)
+		return nil, meaning(err)
 	}
-	if refund.Status == stripe.RefundStatusFailed || refund.Status == stripe.RefundStatusCanceled {
-		return "", &payment.Declined{Code: "refund_" + string(refund.Status)}
-	}
-	return refund.ID, nil // a pending one is on its way
+	return refund, nil
 }
 
 // forTheMoment are the reasons a bank gives for a no that may be a yes later.
@@ -99,13 +134,14 @@ func meaning(err error) error {
 }
 
 // Amount is minor units as Stripe counts them: it gives the króna and the Ugandan shilling two digits that they do not have,
-// and the ariary none (docs.stripe.com/currencies, "special cases" and "zero-decimal currencies").
-func Amount(minor int64, currency string) int64 {
+// and the ariary none (docs.stripe.com/currencies, "special cases" and "zero-decimal currencies"). ok is false for an amount that Stripe
+// has no number for.
+func Amount(minor int64, currency string) (amount int64, ok bool) {
 	switch currency {
 	case "ISK", "UGX":
-		return minor * 100
+		return minor * 100, true
 	case "MGA":
-		return minor / 100
+		return minor / 100, minor%100 == 0
 	}
-	return minor
+	return minor, true
 }

@@ -94,7 +94,7 @@ func TestAnswers(t *testing.T) {
 		{"they fail", 500, `{"error": {"type": "api_error"}}`, "", false},
 		{"no JSON", 502, `Bad Gateway`, "", false},
 		{"the line is cut", 0, ``, "", false},
-		{"not done yet", 200, `{"id": "pi_1", "object": "payment_intent", "status": "processing"}`, "", false},
+		{"waits for somebody", 200, `{"id": "pi_1", "object": "payment_intent", "status": "requires_capture"}`, "", false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			tries, keys := 0, map[string]bool{}
@@ -121,10 +121,68 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
+// TestP3_OnlyMoneyThatMovedCounts: a payment that was being processed is looked at again, since the answer to its key stays the same;
+// a refund that is pending is on its way, and is asked for by its id from then on.
+func TestP3_OnlyMoneyThatMovedCounts(t *testing.T) {
+	for _, c := range []struct {
+		status, code string
+		done         bool
+	}{{"succeeded", "", true}, {"processing", "", false}, {"requires_payment_method", "payment_requires_payment_method", false}, {"canceled", "payment_canceled", false}} {
+		p := answers(t, func(r *http.Request, _ url.Values) (int, string) {
+			if r.Method == "GET" && r.URL.Path == "/v1/payment_intents/pi_1" {
+				return 200, `{"id": "pi_1", "object": "payment_intent", "status": "` + c.status + `"}`
+			}
+			return 200, `{"id": "pi_1", "object": "payment_intent", "status": "processing"}`
+		})
+		id, err := p.Charge(context.Background(), charge)
+		declined, no := errors.AsType[*payment.Declined](err)
+		if (err == nil) != c.done || c.done && id != "pi_1" || no != (c.code != "") || no && declined.Code != c.code {
+			t.Errorf("a payment that is %s: %q, %v", c.status, id, err)
+		}
+	}
+	refund := payment.Refund{Key: "o1/r1/0", OrderID: "o1", RefundID: "r1", TransactionID: "pi_1", AmountMinor: 2000, Currency: "TRY"}
+	for _, c := range []struct {
+		status, code  string
+		done, pending bool
+	}{{"succeeded", "", true, false}, {"pending", "", false, true}, {"requires_action", "", false, true}, {"failed", "refund_failed", false, false}, {"canceled", "refund_canceled", false, false}} {
+		for _, id := range []string{"", "re_1"} {
+			p := answers(t, func(r *http.Request, _ url.Values) (int, string) {
+				if want := map[string]string{"": "POST /v1/refunds", "re_1": "GET /v1/refunds/re_1"}[id]; r.Method+" "+r.URL.Path != want {
+					t.Errorf("asked %s %s, want %s", r.Method, r.URL.Path, want)
+				}
+				return 200, `{"id": "re_1", "object": "refund", "status": "` + c.status + `"}`
+			})
+			refund.PendingID = id
+			got, err := p.Refund(context.Background(), refund)
+			declined, no := errors.AsType[*payment.Declined](err)
+			pending, waits := errors.AsType[*payment.Pending](err)
+			if (err == nil) != c.done || c.done && got != "re_1" || no != (c.code != "") || no && declined.Code != c.code || waits != c.pending || waits && pending.TransactionID != "re_1" {
+				t.Errorf("a refund that is %s: %q, %v", c.status, got, err)
+			}
+		}
+	}
+	refund.PendingID = "re_1"
+	_, err := answers(t, func(*http.Request, url.Values) (int, string) {
+		return 404, `{"error": {"type": "invalid_request_error", "code": "resource_missing"}}`
+	}).Refund(context.Background(), refund)
+	if _, no := errors.AsType[*payment.Declined](err); err == nil || no {
+		t.Errorf("of a refund that Stripe does not know: %v", err)
+	}
+}
+
 func TestAmount(t *testing.T) {
 	for currency, want := range map[string]int64{"TRY": 1200, "JPY": 1200, "KWD": 1200, "ISK": 120000, "UGX": 120000, "MGA": 12} {
-		if got := stripe.Amount(1200, currency); got != want {
+		if got, ok := stripe.Amount(1200, currency); got != want || !ok {
 			t.Errorf("1200 %s is %d, want %d", currency, got, want)
 		}
+	}
+	if _, ok := stripe.Amount(1250, "MGA"); ok {
+		t.Error("Stripe knows no half an ariary")
+	}
+	broken := charge
+	broken.Currency, broken.AmountMinor = "MGA", 1250
+	_, err := answers(t, func(*http.Request, url.Values) (int, string) { t.Error("asked"); return 500, "" }).Charge(context.Background(), broken)
+	if declined, no := errors.AsType[*payment.Declined](err); !no || declined.Retryable() {
+		t.Errorf("half an ariary: %v", err)
 	}
 }

@@ -1,4 +1,4 @@
-package order_test
+package money_test
 
 import (
 	"fmt"
@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"defter/pkg/order"
+	"defter/pkg/money"
 
 	"pgregory.net/rapid"
 )
@@ -43,7 +43,7 @@ func TestMinor(t *testing.T) {
 		{"12.34", "???", 1234},
 		{"92233720368547757.99", "USD", 9223372036854775799},
 	} {
-		if got, err := order.Minor(c.decimal, c.currency); got != c.want || err != nil {
+		if got, err := money.Minor(c.decimal, c.currency); got != c.want || err != nil {
 			t.Errorf("%s %s is %d, %v, want %d", c.decimal, c.currency, got, err, c.want)
 		}
 	}
@@ -51,7 +51,7 @@ func TestMinor(t *testing.T) {
 		"", " ", "-", ".5", "1.2.3", "1,2", "+1", "--1", "1e", "1e+", "1ee2", "0x10", "1_000", "NaN", "Infinity", "twelve", "1 2", "٣",
 		"1e16", "1e-31", "1e99999999999999999999", "92233720368547758.08", "1" + strings.Repeat("0", 17), strings.Repeat("1", 41),
 	} {
-		if got, err := order.Minor(wrong, "USD"); err == nil {
+		if got, err := money.Minor(wrong, "USD"); err == nil {
 			t.Errorf("%q is %d", wrong, got)
 		}
 	}
@@ -84,7 +84,7 @@ func TestMinorIsExact(t *testing.T) {
 		if !ok {
 			t.Fatalf("%q is no fraction", decimal)
 		}
-		got, err := order.Minor(decimal, currency)
+		got, err := money.Minor(decimal, currency)
 		if err != nil { // only what is out of range may be refused
 			out++
 			_, exponent, _ := strings.Cut(strings.ToLower(decimal), "e")
@@ -114,7 +114,7 @@ func FuzzMinor(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, decimal, currency string) {
-		got, err := order.Minor(decimal, currency)
+		got, err := money.Minor(decimal, currency)
 		if err != nil {
 			return
 		}
