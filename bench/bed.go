@@ -96,7 +96,7 @@ func (b *bed) createTable(ctx context.Context, name string, stream bool) error {
 func (b *bed) instance(client meter.API, master privacy.Master, now func() time.Time, heads int) *app.App {
 	keyring := privacy.NewKeyring(client, topology.Keys, master, now)
 	log := &eventstore.Log{
-		Store: dynamo.New(client, topology.Events, now), Catalog: catalog.New(), Vault: keyring, Now: now, NewID: newID, Validate: events.Validate,
+		Store: dynamo.New(client, topology.Events, now), Catalog: catalog.New(), Vault: keyring, Now: now, NewID: newID, Validate: events.Validate, Wait: app.Jitter, Lost: app.SnapshotLost,
 	}
 	if heads > 0 {
 		log.Cache = eventstore.NewCache(heads)

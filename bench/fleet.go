@@ -105,7 +105,7 @@ func newFleet(bed *bed, at time.Time) *fleet {
 func react(a *app.App) lambdaio.Handler {
 	return lambdaio.Bus(func(ctx context.Context, p lambdaio.Published) error {
 		_, _, err := a.Log.Handle(ctx, eventstore.Command{
-			Stream: p.Stream, Folds: []eventstore.AnyFold{record.Fold}, Attempts: 10,
+			Stream: p.Stream, Folds: []eventstore.AnyFold{record.Fold}, Fact: true,
 			Meta: eventstore.Meta{Actor: "system:" + reaction, Source: "system", CorrelationID: p.CorrelationID, CausationID: p.ID},
 			Decide: func(*eventstore.Head) (eventstore.Decision, error) {
 				return eventstore.Decision{Events: eventstore.Happened(journey.Entered{Journey: "browse-abandonment", Version: 1, RunID: p.ID})}, nil

@@ -49,6 +49,10 @@ func newStreamReader(stack awscdk.Stack, p *Platform, row topology.Function, tab
 		"eventName": []string{"INSERT"},
 		"dynamodb":  m{"Keys": m{"sk": m{"S": []m{{"prefix": topology.CommitPrefix}}}}},
 	})
+	var retries *float64 // none said: as long as the stream has the record
+	if row.Retries != topology.WithoutEnd {
+		retries = jsii.Number(row.Retries)
+	}
 	awslambda.NewEventSourceMapping(stack, jsii.String(pascal(row.Name)+"Stream"), &awslambda.EventSourceMappingProps{
 		Target:                  function,
 		EventSourceArn:          table.TableStreamArn(),
@@ -57,7 +61,7 @@ func newStreamReader(stack awscdk.Stack, p *Platform, row topology.Function, tab
 		BatchSize:               jsii.Number(row.Stream.BatchSize),
 		MaxBatchingWindow:       awscdk.Duration_Seconds(jsii.Number(row.Stream.WindowSeconds)),
 		ParallelizationFactor:   jsii.Number(row.Stream.Parallel),
-		RetryAttempts:           jsii.Number(row.Retries),
+		RetryAttempts:           retries,
 		BisectBatchOnError:      jsii.Bool(true),
 		ReportBatchItemFailures: jsii.Bool(true),
 		OnFailure:               awslambdaeventsources.NewSqsDlq(deadLetters),

@@ -222,7 +222,7 @@ func (s *System) build(ctx context.Context) error {
 	keyring := privacy.NewKeyring(s.client, topology.Keys, master, s.clock.Now)
 	log := &eventstore.Log{
 		Store: dynamo.New(s.client, topology.Events, s.clock.Now), Catalog: catalog.New(), Vault: keyring,
-		Now: s.clock.Now, NewID: newID, Validate: events.Validate, Cache: eventstore.NewCache(cachedHeads),
+		Now: s.clock.Now, NewID: newID, Validate: events.Validate, Wait: app.Jitter, Lost: app.SnapshotLost, Cache: eventstore.NewCache(cachedHeads),
 	}
 	s.App = &app.App{
 		Log: log, Views: &view.Views{Table: view.Table{Client: s.client, Name: topology.Views}, Log: log, Workers: projectWorkers}, Keyring: keyring,

@@ -247,25 +247,44 @@ func (s *System) page(w http.ResponseWriter, r *http.Request, name string, data 
 	}
 }
 
-// schedules calls the functions that run by the clock: when it starts, when the clock is moved, and as often as they say.
+// schedules calls the functions that run by the clock: when it starts, when the clock is moved, and each as often as it says.
 func (s *System) schedules(ctx context.Context) {
-	for {
+	for next := (schedule{}); ctx.Err() == nil; {
 		moved := s.clock.Moved() // asked before they run: a move meanwhile calls them again
-		shortest := time.Hour
-		for _, f := range topology.Functions {
-			if f.Schedule == nil {
-				continue
-			}
-			shortest = min(shortest, time.Duration(f.Schedule.EveryMinutes)*time.Minute)
+		for _, f := range next.due(time.Now()) {
 			if _, err := s.handlers[f.Name].Invoke(ctx, []byte("{}")); err != nil && ctx.Err() == nil {
 				slog.WarnContext(ctx, "scheduled function failed", "function", f.Name, "error", err)
 			}
 		}
 		select {
 		case <-ctx.Done():
-			return
 		case <-moved:
-		case <-time.After(shortest):
+			clear(next)
+		case <-time.After(next.wait(time.Now())):
 		}
 	}
+}
+
+// schedule is when each function is to be called next, at once if it does not say.
+type schedule map[string]time.Time
+
+// due are the functions to be called now, in the order of the topology. Each is due again after its own interval.
+func (s schedule) due(now time.Time) (due []topology.Function) {
+	for _, f := range topology.Functions {
+		if f.Schedule == nil || now.Before(s[f.Name]) {
+			continue
+		}
+		due = append(due, f)
+		s[f.Name] = now.Add(time.Duration(f.Schedule.EveryMinutes) * time.Minute)
+	}
+	return due
+}
+
+// wait is how long it is until one is due.
+func (s schedule) wait(now time.Time) time.Duration {
+	shortest := time.Hour
+	for _, at := range s {
+		shortest = min(shortest, at.Sub(now))
+	}
+	return max(shortest, 0)
 }

@@ -249,7 +249,7 @@ func (r *reader) call(ctx context.Context, records []types.Record) (upTo int64, 
 	}
 	first := slices.Min(numbers)
 	id := strconv.FormatInt(first, 10)
-	if r.failures[id]++; r.failures[id] > r.function.Retries {
+	if r.failures[id]++; r.function.Retries != topology.WithoutEnd && r.failures[id] > r.function.Retries {
 		slog.ErrorContext(ctx, "record parked", "function", r.function.Name, "sequenceNumber", id)
 		return first, true, r.park(ctx, records, first)
 	}

@@ -289,7 +289,7 @@ func (a *App) finishObject(ctx context.Context, object *archiving) error {
 // first: the stream goes on after what is compacted, so that nobody takes its versions for free.
 func (a *App) finishStream(ctx context.Context, object string, s archived) error {
 	head, _, err := a.Log.Handle(ctx, eventstore.Command{
-		Stream: s.Stream, Folds: []eventstore.AnyFold{record.Fold}, Attempts: ingestAttempts,
+		Stream: s.Stream, Folds: []eventstore.AnyFold{record.Fold}, Fact: true,
 		Meta: eventstore.Meta{Actor: "system:archive-behaviour", Source: "system"},
 		Decide: func(h *eventstore.Head) (eventstore.Decision, error) {
 			state := record.Fold.Of(h)

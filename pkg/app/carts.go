@@ -125,7 +125,7 @@ func (a *App) abandon(ctx context.Context, stream string, now time.Time) error {
 		others = append(others, s.Cart)
 	}
 	_, _, err = a.Log.Handle(ctx, eventstore.Command{
-		Stream: stream, Folds: []eventstore.AnyFold{record.Fold}, Attempts: 10,
+		Stream: stream, Folds: []eventstore.AnyFold{record.Fold}, Fact: true,
 		Meta: eventstore.Meta{Actor: "system:detect-abandonment", Source: "system"},
 		Decide: func(h *eventstore.Head) (eventstore.Decision, error) {
 			s := record.Fold.Of(h)

@@ -202,7 +202,7 @@ func (a *App) recordOutcome(ctx context.Context, stream string, job EmailJob, m 
 	}
 	erased := false
 	_, _, err := a.Log.Handle(ctx, eventstore.Command{
-		Stream: stream, Folds: []eventstore.AnyFold{record.Fold}, Attempts: 10,
+		Stream: stream, Folds: []eventstore.AnyFold{record.Fold}, Fact: true,
 		Meta: eventstore.Meta{Actor: "system:send-email", Source: "system", CorrelationID: job.CorrelationID, CausationID: job.CausationID},
 		Decide: func(h *eventstore.Head) (eventstore.Decision, error) {
 			s := record.Fold.Of(h)

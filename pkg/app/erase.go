@@ -254,7 +254,7 @@ func (a *App) erase(ctx context.Context, s customer.State, streams []string) ([]
 
 func (a *App) completeErasure(ctx context.Context, c *Call, stream string, certificate Certificate) error {
 	_, _, err := a.Log.Handle(ctx, eventstore.Command{
-		Stream: stream, Folds: []eventstore.AnyFold{record.Fold}, Attempts: 10,
+		Stream: stream, Folds: []eventstore.AnyFold{record.Fold}, Fact: true,
 		Meta: eventstore.Meta{Actor: c.Actor, Source: "api", CorrelationID: correlation(c)},
 		Decide: func(h *eventstore.Head) (eventstore.Decision, error) {
 			s := record.Fold.Of(h).Customer

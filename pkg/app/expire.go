@@ -75,7 +75,7 @@ func (a *App) expireDay(ctx context.Context, day, now time.Time) error {
 		}
 		for _, id := range ids {
 			_, _, err := a.Log.Handle(ctx, eventstore.Command{
-				Stream: view.CustomerStream(id), Folds: []eventstore.AnyFold{record.Fold}, Attempts: 10,
+				Stream: view.CustomerStream(id), Folds: []eventstore.AnyFold{record.Fold}, Fact: true,
 				Meta: eventstore.Meta{Actor: "system:expire-consents", Source: "system"},
 				Decide: func(h *eventstore.Head) (eventstore.Decision, error) {
 					s := record.Fold.Of(h)

@@ -2,9 +2,9 @@ package app
 
 import (
 	"context"
+	"fmt"
 
 	"defter/pkg/eventstore"
-	"defter/pkg/fault"
 	"defter/pkg/lambdaio"
 	"defter/pkg/openapi"
 	"defter/pkg/view"
@@ -66,18 +66,18 @@ func PublishEvents(a *App) lambdaio.Handler { return lambdaio.Stream(a.PublishEv
 func ProjectActivity(a *App) lambdaio.Handler { return lambdaio.Stream(a.Views.ProjectActivity) }
 
 func ProjectConsent(a *App) lambdaio.Handler {
-	return a.onEvent(func(ctx context.Context, e eventstore.Event) error {
+	return a.projecting(func(ctx context.Context, e eventstore.Event) error {
 		return view.Consents.Apply(ctx, a.Views, e.Stream, []eventstore.Event{e})
 	})
 }
 
 func ProjectPreferences(a *App) lambdaio.Handler {
-	return a.onEvent(func(ctx context.Context, e eventstore.Event) error {
+	return a.projecting(func(ctx context.Context, e eventstore.Event) error {
 		return view.Preferences.Apply(ctx, a.Views, e.Stream, []eventstore.Event{e})
 	})
 }
 
-func ProjectAudit(a *App) lambdaio.Handler { return a.onEvent(a.Views.RecordAudit) }
+func ProjectAudit(a *App) lambdaio.Handler { return a.projecting(a.Views.RecordAudit) }
 
 func TriggerJourneys(a *App) lambdaio.Handler { return a.onEvent(a.TriggerJourneys) }
 
@@ -103,12 +103,21 @@ func IngestEvents(a *App) lambdaio.Handler { return lambdaio.HTTP(a.IngestEvents
 
 // onEvent makes a function that reacts to single events from the bus.
 func (a *App) onEvent(react func(context.Context, eventstore.Event) error) lambdaio.Handler {
+	return with(a.Event, react)
+}
+
+// projecting makes a function that projects single events, of which the bus tells.
+func (a *App) projecting(project func(context.Context, eventstore.Event) error) lambdaio.Handler {
+	return with(a.Stored, project)
+}
+
+func with(read func(context.Context, lambdaio.Published) (eventstore.Event, error), do func(context.Context, eventstore.Event) error) lambdaio.Handler {
 	return lambdaio.Bus(func(ctx context.Context, p lambdaio.Published) error {
-		e, err := a.Event(p)
-		if err != nil { // it will never be understood
-			return fault.Because(err, fault.Invalid, "unreadable-event", "the event cannot be read")
+		e, err := read(ctx, p)
+		if err != nil { // what this program cannot read, a newer one may: it is tried again, and then kept for that
+			return fmt.Errorf("read %s: %w", p.Type, err)
 		}
-		return react(ctx, e)
+		return do(ctx, e)
 	})
 }
 

@@ -73,7 +73,7 @@ func (a *App) JoinIdentities(ctx context.Context, e eventstore.Event) error {
 			continue
 		}
 		_, _, err := a.Log.Handle(ctx, eventstore.Command{
-			Stream: stream, Folds: []eventstore.AnyFold{record.Fold}, Attempts: 10, Meta: reaction("join-identities", e),
+			Stream: stream, Folds: []eventstore.AnyFold{record.Fold}, Fact: true, Meta: reaction("join-identities", e),
 			Decide: func(h *eventstore.Head) (eventstore.Decision, error) {
 				s := record.Fold.Of(h)
 				if erased(s) {

@@ -25,7 +25,6 @@ import (
 const (
 	maxAside       = 50 // messages of one request that are quarantined; more are counted
 	ingestWorkers  = 8
-	ingestAttempts = 30  // of a commit that others overtake: a fact is always accepted
 	commitMessages = 200 // of one customer, before the next commit
 	commitBytes    = 200_000
 	commitClaims   = 40 // orders and identities: each takes up to two claims, of eventstore.MaxClaims
@@ -258,7 +257,7 @@ func (a *App) takeAll(ctx context.Context, c *Call, source ingest.Source, stream
 	emails := map[string]string{} // addresses by the keys of their claims
 	paid := false                 // whether somebody never heard of was taken from the budgets
 	command := eventstore.Command{
-		Stream: stream, Folds: []eventstore.AnyFold{record.Fold, ingest.SeenFold}, Attempts: ingestAttempts,
+		Stream: stream, Folds: []eventstore.AnyFold{record.Fold, ingest.SeenFold}, Fact: true,
 		Meta: eventstore.Meta{Actor: c.Actor, Source: source.Kind, CorrelationID: correlation(c)},
 		Decide: func(h *eventstore.Head) (eventstore.Decision, error) {
 			if h.Version == 0 && !paid {

@@ -102,7 +102,7 @@ func (a *App) TriggerJourneys(ctx context.Context, e eventstore.Event) error {
 
 func (a *App) enterJourney(ctx context.Context, id string, j journey.Journey, e eventstore.Event) error {
 	head, _, err := a.Log.Handle(ctx, eventstore.Command{
-		Stream: e.Stream, Folds: []eventstore.AnyFold{record.Fold}, Attempts: 10, Meta: reaction("trigger-journeys", e),
+		Stream: e.Stream, Folds: []eventstore.AnyFold{record.Fold}, Fact: true, Meta: reaction("trigger-journeys", e),
 		Decide: func(h *eventstore.Head) (eventstore.Decision, error) {
 			s := record.Fold.Of(h)
 			if a.mayNot(s, j) != "" || a.unproven(s.Customer) {
@@ -207,7 +207,7 @@ func (a *App) withhold(ctx context.Context, stream string, job EmailJob, reason 
 
 func (a *App) journeyEvent(ctx context.Context, stream string, run journey.RunState, command journey.Command) error {
 	_, _, err := a.Log.Handle(ctx, eventstore.Command{
-		Stream: stream, Folds: []eventstore.AnyFold{record.Fold}, Attempts: 10,
+		Stream: stream, Folds: []eventstore.AnyFold{record.Fold}, Fact: true,
 		Meta: eventstore.Meta{Actor: "system:run-journey-step", Source: "system", CorrelationID: run.Correlation, CausationID: run.RunID},
 		Decide: func(h *eventstore.Head) (eventstore.Decision, error) {
 			s := record.Fold.Of(h)

@@ -151,7 +151,7 @@ func because(ctx context.Context, err error) (code, message string, retryable, u
 // provider's webhook has reported meanwhile is not recorded again.
 func (a *App) recordPayment(ctx context.Context, run PaymentRun, head *eventstore.Head, command order.Command) (order.Order, error) {
 	head, _, err := a.Log.Handle(ctx, eventstore.Command{
-		Stream: run.Stream, Folds: []eventstore.AnyFold{record.Fold}, Attempts: 10, Head: head,
+		Stream: run.Stream, Folds: []eventstore.AnyFold{record.Fold}, Fact: true, Head: head,
 		Meta: eventstore.Meta{Actor: "system:run-payment-step", Source: "system", CorrelationID: run.Correlation, CausationID: run.EventID},
 		Decide: func(h *eventstore.Head) (eventstore.Decision, error) {
 			s := record.Fold.Of(h)

@@ -202,7 +202,7 @@ func (w *world) deliveries(commits []eventstore.Commit, order func(n int, mayMis
 				if !slices.Contains(c.types, r.Type) {
 					continue
 				}
-				entry, err := published(commit, i)
+				entry, err := published(commit, i, false)
 				if err != nil {
 					w.t.Fatal(err)
 				}

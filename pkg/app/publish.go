@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"defter/pkg/eventstore"
+	"defter/pkg/fault"
 	"defter/pkg/lambdaio"
 	"defter/pkg/metric"
 	"defter/pkg/view"
@@ -27,13 +28,12 @@ func (a *App) PublishEvents(ctx context.Context, commits []eventstore.Commit) (f
 	var of []int // the commit of each entry
 	for i, c := range commits {
 		for j := range c.Events {
-			entry, err := published(c, j)
+			entry, err := published(c, j, false)
+			if err == nil && entrySize(entry) > publishBytes {
+				entry, err = published(c, j, true)
+			}
 			if err != nil {
 				slog.ErrorContext(ctx, "record quarantined", metric.Count(metric.RecordsQuarantined, 1), "version", c.First, "error", err)
-				continue
-			}
-			if entrySize(entry) > publishBytes {
-				slog.ErrorContext(ctx, "event is too large for the bus", metric.Count(metric.EventsParked, 1), "type", entry.Type, "version", c.Version(j))
 				continue
 			}
 			entries, of = append(entries, entry), append(of, i)
@@ -90,14 +90,17 @@ func (a *App) publish(ctx context.Context, entries []Entry, indexes []int) (left
 
 func entrySize(e Entry) int { return len(e.Type) + len(e.Detail) + 64 }
 
-// published makes the bus entry of a commit's event. It is made of the commit as stored, whose personal fields are
+// published makes the bus entry of a commit's event, which refers to the store where it would be too large. It is made of the commit as stored, whose personal fields are
 // sealed: there is nothing to leave out by mistake.
-func published(c eventstore.Commit, i int) (Entry, error) {
+func published(c eventstore.Commit, i int, omitted bool) (Entry, error) {
 	r := c.Events[i]
 	p := lambdaio.Published{
 		ID: c.EventID(i), Type: r.Type, SchemaVersion: r.Schema, Stream: c.Stream, Version: c.Version(i),
 		OccurredAt: r.OccurredAt.Format(time.RFC3339Nano), RecordedAt: c.RecordedAt.Format(time.RFC3339Nano),
 		CorrelationID: c.CorrelationID, CausationID: c.CausationID, Actor: c.Actor, Source: c.Source, Data: r.Data,
+	}
+	if omitted {
+		p.Data, p.Omitted = nil, true
 	}
 	p.CustomerID, _ = view.CustomerID(c.Stream)
 	if p.CorrelationID == "" {
@@ -110,8 +113,20 @@ func published(c eventstore.Commit, i int) (Entry, error) {
 	return Entry{Type: r.Type, Detail: detail, At: c.RecordedAt}, nil
 }
 
-// Event makes an event of one from the bus, without its personal fields.
-func (a *App) Event(p lambdaio.Published) (eventstore.Event, error) {
+// Stored is the event that one from the bus tells of, whole and as every other reader has it: a view that is fed from the bus must
+// not differ from one that is made again from the store.
+func (a *App) Stored(ctx context.Context, p lambdaio.Published) (eventstore.Event, error) {
+	for e, err := range a.Log.Events(ctx, p.Stream, p.Version, p.Version) {
+		return e, err
+	}
+	return eventstore.Event{}, fault.New(fault.Busy, "event-not-readable", "version %d is not in the store", p.Version)
+}
+
+// Event makes an event of one from the bus, without its personal fields, for who reacts to what it says in public.
+func (a *App) Event(ctx context.Context, p lambdaio.Published) (eventstore.Event, error) {
+	if p.Omitted {
+		return a.Stored(ctx, p)
+	}
 	data, err := a.Log.Catalog.Decode(p.Type, p.SchemaVersion, p.Data, nil)
 	if err != nil {
 		return eventstore.Event{}, err

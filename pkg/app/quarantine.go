@@ -52,7 +52,6 @@ const (
 	quarantineFor    = 30 * 24 * time.Hour
 	quarantineOwner  = "SYSTEM#quarantine" // whose data key seals messages of nobody in particular
 	quarantinePage   = 50                  // messages in an answer
-	quarantineBytes  = 3 << 20             // of an answer, beyond its first message: Lambda's have 6 MB
 	maxKeptHeader    = 16 << 10            // bytes of a delivery's header
 )
 
@@ -199,7 +198,7 @@ func (a *App) listQuarantine(ctx context.Context, c *Call) (lambdaio.Response, e
 		if err != nil {
 			return lambdaio.Response{}, err
 		}
-		if size += len(text); size > quarantineBytes && len(list.Messages) > 0 {
+		if size += len(text); size > pageBytes && len(list.Messages) > 0 {
 			list.NextCursor = pageCursor(rows[i-1].SK)
 			return lambdaio.Response{Status: 200, Body: list}, nil
 		}

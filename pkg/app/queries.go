@@ -2,6 +2,8 @@ package app
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,6 +17,9 @@ import (
 	"defter/pkg/timeline"
 	"defter/pkg/view"
 )
+
+// pageBytes is how much one page of anything may hold, beyond its first entry: Lambda's answers have at most 6 MB.
+const pageBytes = 3 << 20
 
 // maxScan is how many events one page may look at when it filters; the cursor goes on from there.
 const maxScan = 5000
@@ -66,7 +71,7 @@ func (a *App) listEvents(ctx context.Context, c *Call) (lambdaio.Response, error
 		return lambdaio.Response{}, err
 	}
 	list := EventList{Events: []EventShown{}}
-	looked := 0
+	looked, size := 0, 0
 	for e, err := range a.Log.Events(ctx, stream, next, 0) {
 		if err != nil {
 			return lambdaio.Response{}, err
@@ -76,9 +81,19 @@ func (a *App) listEvents(ctx context.Context, c *Call) (lambdaio.Response, error
 			break
 		}
 		looked++
-		if wanted(e) {
-			list.Events = append(list.Events, eventShown(e))
+		if !wanted(e) {
+			continue
 		}
+		shown := eventShown(e)
+		text, err := json.Marshal(shown)
+		if err != nil {
+			return lambdaio.Response{}, fmt.Errorf("show an event: %w", err)
+		}
+		if size += len(text); size > pageBytes && len(list.Events) > 0 {
+			list.NextCursor = view.Cursor(strconv.FormatInt(e.Version, 10))
+			break
+		}
+		list.Events = append(list.Events, shown)
 	}
 	return lambdaio.Response{Status: 200, Body: list}, nil
 }

@@ -54,7 +54,7 @@ func New(c aws.Config, s Settings, parts ...Part) *app.App {
 	log := &eventstore.Log{
 		Store: dynamo.New(client, s.EventsTable, now), Catalog: catalog.New(), Vault: keyring, Now: now, NewID: NewID,
 		// No heads are cached: another instance has mostly appended meanwhile, and a refused append is billed (ADR 3).
-		Validate: events.Validate,
+		Validate: events.Validate, Wait: app.Jitter, Lost: app.SnapshotLost,
 	}
 	a := &app.App{
 		Log: log, Views: &view.Views{Table: view.Table{Client: client, Name: s.ViewsTable}, Log: log}, Keyring: keyring,

@@ -95,12 +95,16 @@ func Environment() (Settings, error) {
 	return s, errors.Join(errs...)
 }
 
+// answerWithin is how long AWS may take to answer one request. The SDK has no limit of its own: one that never answers would hold a
+// function until its time is up, with no time left to try again.
+const answerWithin = 5 * time.Second
+
 // Amazon reads what Lambda tells every function: its region and the credentials of its role, which hold for as long as
 // the environment does. It is all there is: the SDK's own loader would look for profiles, single sign-on and metadata
 // services too, and take longer to start than everything else here. AWS_ENDPOINT_URL names an emulator, AWS_CA_BUNDLE the
 // file with the certificates to trust instead of the system's, both as the SDK knows them.
 func Amazon() (aws.Config, error) {
-	client := awshttp.NewBuildableClient()
+	client := awshttp.NewBuildableClient().WithTimeout(answerWithin)
 	c := aws.Config{
 		Region:      os.Getenv("AWS_REGION"),
 		Credentials: credentials.NewStaticCredentialsProvider(os.Getenv("AWS_ACCESS_KEY_ID"), os.Getenv("AWS_SECRET_ACCESS_KEY"), os.Getenv("AWS_SESSION_TOKEN")),

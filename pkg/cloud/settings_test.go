@@ -1,7 +1,9 @@
 package cloud_test
 
 import (
+	"context"
 	"encoding/pem"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -71,5 +73,29 @@ func TestKeepBehaviour(t *testing.T) {
 		if (err == nil) != (want > 0) || err == nil && s.KeepBehaviour != want {
 			t.Errorf("%q: %s, %v", raw, s.KeepBehaviour, err)
 		}
+	}
+}
+
+// TestD9_AServerThatNeverAnswers holds nobody for ever.
+func TestD9_AServerThatNeverAnswers(t *testing.T) {
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close() // it accepts connections, and says nothing
+	for name, value := range map[string]string{
+		"AWS_REGION": "eu-central-1", "AWS_ACCESS_KEY_ID": "AKID", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_ENDPOINT_URL": "http://" + silent.Addr().String(), "AWS_CA_BUNDLE": "",
+	} {
+		t.Setenv(name, value)
+	}
+	c, err := cloud.Amazon()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.RetryMaxAttempts = 1
+	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
+	defer cancel()
+	if _, err := dynamodb.NewFromConfig(c).ListTables(ctx, &dynamodb.ListTablesInput{}); err == nil || ctx.Err() != nil {
+		t.Errorf("answered %v, and the patience of the test is %v", err, ctx.Err())
 	}
 }

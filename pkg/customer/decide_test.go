@@ -539,7 +539,9 @@ func TestB14_FoldIsComplete(t *testing.T) {
 		{customer.VisitorLinked{VisitorID: "a0"}, func(*customer.State) {}},
 		{customer.VisitorUnlinked{VisitorID: "a0"}, func(s *customer.State) { s.Visitors, s.Unlinked = []customer.Link{}, []string{"a0"} }},
 		{customer.Unaliased{PreviousID: "u0"}, func(s *customer.State) { s.Aliases, s.Unlinked = []customer.Link{}, []string{"u0"} }},
-		{customer.TraitsClaimed{Traits: map[string]any{"firstName": "Eve"}}, func(s *customer.State) { s.Claims = customer.Claims{"firstName": {Value: "Eve", At: time.Time{}.UnixMilli()}} }},
+		{customer.TraitsClaimed{Traits: map[string]any{"firstName": "Eve"}}, func(s *customer.State) {
+			s.Claims = customer.Claims{"firstName": {Value: "Eve", At: time.Time{}.UnixMilli()}}
+		}},
 		{customer.TraitsConfirmed{Traits: []string{"email"}}, func(*customer.State) {}}, // its time counts
 		{customer.Aliased{PreviousID: "u1"}, func(s *customer.State) { s.Aliases = links("u0", "u1") }},
 		{customer.GroupJoined{GroupID: "g1"}, func(s *customer.State) { s.Groups = []string{"g0", "g1"} }},

@@ -116,7 +116,7 @@ func TestCacheTakesTurns(t *testing.T) {
 			group.Go(func() {
 				for range facts {
 					_, _, err := w.Handle(t.Context(), eventstore.Command{
-						Stream: fmt.Sprintf("ACCOUNT#%d", i%streams), Folds: []eventstore.AnyFold{account}, Attempts: 1,
+						Stream: fmt.Sprintf("ACCOUNT#%d", i%streams), Folds: []eventstore.AnyFold{account},
 						Decide: func(*eventstore.Head) (eventstore.Decision, error) {
 							decided.add(1)
 							return eventstore.Decision{Events: eventstore.Happened(Deposited{Amount: 1})}, nil

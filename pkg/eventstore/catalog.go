@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"defter/pkg/fault"
 )
 
 // Upcaster turns the data of schema version n into that of n+1. It may change the map it is given. Numbers are
@@ -161,14 +163,33 @@ func part(data any, shadow reflect.Type, fields []int) (json.RawMessage, error) 
 	return json.Marshal(to.Interface())
 }
 
-// Decode puts an event's data together again, upcast to the current schema. private may be nil.
+// Unknown is the data of an event whose type this program does not know: a newer one wrote it. It is carried along, and changes
+// nothing here.
+type Unknown struct {
+	Type string
+	Data json.RawMessage // what is public of it
+}
+
+// MarshalJSON shows what is known.
+func (u Unknown) MarshalJSON() ([]byte, error) {
+	if len(u.Data) == 0 {
+		return []byte("{}"), nil
+	}
+	return u.Data, nil
+}
+
+// Decode puts an event's data together again, upcast to the current schema. private may be nil. An event of a type that is not
+// declared is Unknown; one of a later schema of a declared type is Busy, since a newer program will read it.
 func (c *Catalog) Decode(name string, schema int, public, private json.RawMessage) (any, error) {
 	e := c.byName[name]
 	if e == nil {
-		return nil, fmt.Errorf("event type %s is not declared", name)
+		return Unknown{name, public}, nil
 	}
-	if schema < 1 || schema > e.schema {
-		return nil, fmt.Errorf("%s has schema version %d, this program knows 1 to %d", name, schema, e.schema)
+	if schema > e.schema {
+		return nil, fault.New(fault.Busy, "newer-event", "%s has schema version %d, this program knows up to %d", name, schema, e.schema)
+	}
+	if schema < 1 {
+		return nil, fmt.Errorf("%s has schema version %d", name, schema)
 	}
 	if schema < e.schema {
 		whole := map[string]any{}

@@ -145,8 +145,7 @@ func TestDecodeRefuses(t *testing.T) {
 		schema          int
 		public, private string
 	}{
-		{"a type nobody declared", "AccountFrozen", 1, `{}`, ``},
-		{"a schema of tomorrow", "MoneyDeposited", 4, `{"amount":1}`, ``},
+		{"a schema of tomorrow", "MoneyDeposited", 4, `{"amount":1}`, ``}, // Busy: see TestD1
 		{"schema 0", "MoneyDeposited", 0, `{"amount":1}`, ``},
 		{"data that is no JSON", "MoneyWithdrawn", 1, `{"amount":`, ``},
 		{"data of another type", "MoneyWithdrawn", 1, `{"amount":"much"}`, ``},

@@ -16,9 +16,17 @@ import (
 
 // Limits of a decision.
 const (
-	DefaultAttempts    = 4     // one try and three more after conflicts
-	snapshotAfterBytes = 8_000 // of events read beyond a snapshot: two read units
+	MaxAttempts        = 200     // of a command, after as many conflicts but one
+	snapshotAfterBytes = 8_000   // of events read beyond a snapshot: two read units
+	maxSnapshotBytes   = 380_000 // DynamoDB refuses items over 400 KB
 	cachedFor          = 24 * time.Hour
+)
+
+// Pauses before a command is tried again, at random up to the first, which doubles with each try up to the second. A decision, for
+// which somebody waits, comes before facts: so it gets through to a stream that is flooded with them, and of the facts none is lost.
+var (
+	decisionPause = [2]time.Duration{4 * time.Millisecond, 50 * time.Millisecond}
+	factPause     = [2]time.Duration{25 * time.Millisecond, 500 * time.Millisecond}
 )
 
 // ErrErased: the data key was destroyed; what it sealed can never be read again.
@@ -47,6 +55,11 @@ type Log struct {
 	NewID    func() string                                    // a new UUIDv7
 	Validate func(name string, schema int, data []byte) error // against the released schema
 	Cache    *Cache                                           // nil for none
+	// Wait waits for a random time up to a limit, so that writers who met do not meet again; it ends early with the context. Nil does
+	// not wait.
+	Wait func(ctx context.Context, atMost time.Duration) error
+	// Lost is told of a snapshot that could not be kept or read; nil for nobody. What was asked for succeeds without.
+	Lost func(ctx context.Context, err error)
 }
 
 // Meta is what an event's envelope says about its command.
@@ -66,15 +79,16 @@ type Head struct {
 	states     map[string]any
 	behind     map[string]int // bytes of events beyond each fold's snapshot
 	size       map[string]int // bytes of each fold's snapshot, 0 for none known
+	unknown    bool           // whether events beyond the snapshots are of types that this program does not know
 }
 
 // Command is what Handle decides on.
 type Command struct {
-	Stream   string
-	Folds    []AnyFold
-	Meta     Meta
-	Attempts int   // 0 for DefaultAttempts
-	Head     *Head // the stream as the caller has loaded it with these folds, nil for not: it is decided on first, as a cached one is
+	Stream string
+	Folds  []AnyFold
+	Meta   Meta
+	Fact   bool  // it has happened, and nobody waits for a decision: it lets those first who do
+	Head   *Head // the stream as the caller has loaded it with these folds, nil for not: it is decided on first, as a cached one is
 	// Decide returns what is to be appended, nothing if there is nothing to do. It is called again after a conflict.
 	Decide func(h *Head) (Decision, error)
 }
@@ -96,10 +110,6 @@ func (l *Log) Handle(ctx context.Context, c Command) (*Head, int, error) {
 		return nil, 0, err
 	}
 	defer unlock()
-	attempts := c.Attempts
-	if attempts == 0 {
-		attempts = DefaultAttempts
-	}
 	head, cached := l.Cache.get(c.Stream, c.Folds)
 	if !cached && c.Head != nil {
 		head, cached = c.Head, true
@@ -134,15 +144,36 @@ func (l *Log) Handle(ctx context.Context, c Command) (*Head, int, error) {
 		case !errors.Is(err, ErrConflict):
 			l.Cache.drop(c.Stream)
 			return nil, 0, err
-		case attempt >= attempts:
+		case attempt >= MaxAttempts:
 			l.Cache.drop(c.Stream)
 			return nil, 0, fault.Because(err, fault.Conflict, "concurrent-change", "%s was changed by others %d times meanwhile", kindOf(c.Stream), attempt)
+		}
+		if err := l.pause(ctx, c, attempt); err != nil {
+			return nil, 0, fmt.Errorf("wait for %s: %w", kindOf(c.Stream), err)
 		}
 		attempt++
 		cached = false
 		if head, err = l.advance(ctx, head, c.Folds); err != nil {
 			return nil, 0, err
 		}
+	}
+}
+
+// pause waits before another try. It ends early with the context.
+func (l *Log) pause(ctx context.Context, c Command, attempt int) error {
+	if l.Wait == nil {
+		return ctx.Err()
+	}
+	pause := decisionPause
+	if c.Fact {
+		pause = factPause
+	}
+	return l.Wait(ctx, min(pause[0]<<min(attempt-1, 10), pause[1]))
+}
+
+func (l *Log) lost(ctx context.Context, fold, stream string, err error) {
+	if l.Lost != nil {
+		l.Lost(ctx, fmt.Errorf("snapshot %s of %s: %w", fold, kindOf(stream), err))
 	}
 }
 
@@ -186,8 +217,13 @@ func (l *Log) load(ctx context.Context, stream string, folds []AnyFold) (*Head, 
 				return nil, fmt.Errorf("load %s: %w", kindOf(stream), err)
 			}
 			if err == nil {
-				state, err := f.decode(data)
-				if err == nil { // a snapshot that cannot be read is as good as none
+				var state any
+				if data, err = unpack(data); err == nil {
+					state, err = f.decode(data)
+				}
+				if err != nil { // as good as none: the events tell the same
+					l.lost(ctx, s.Fold, stream, err)
+				} else {
 					h.states[f.name()], at[f.name()] = state, s.Version
 					h.size[f.name()] = len(s.Sealed)
 					if s.Version > h.Version {
@@ -273,6 +309,9 @@ func (l *Log) fold(ctx context.Context, h *Head, folds []AnyFold, at map[string]
 		return err
 	}
 	for _, e := range events {
+		if _, unknown := e.Data.(Unknown); unknown {
+			h.unknown = true
+		}
 		for _, f := range folds {
 			if e.Version > at[f.name()] {
 				h.states[f.name()] = f.evolve(h.states[f.name()], e)
@@ -366,12 +405,17 @@ func (l *Log) Open(ctx context.Context, c Commit) ([]Event, error) {
 	events := make([]Event, len(c.Events))
 	for i, r := range c.Events {
 		data, err := l.Catalog.Decode(r.Type, r.Schema, r.Data, private[i])
+		if fault.KindOf(err) == fault.Busy { // it is newer than this program
+			return nil, fmt.Errorf("version %d of %s: %w", c.Version(i), kindOf(c.Stream), err)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("version %d of %s: %w: %w", c.Version(i), kindOf(c.Stream), ErrCorrupt, err)
 		}
 		events[i] = envelope(c, i)
 		events[i].Data, events[i].Erased, events[i].Behaviour = data, erased, l.Catalog.Behaviour(r.Type)
-		events[i].Schema = l.Catalog.Schema(r.Type)
+		if schema := l.Catalog.Schema(r.Type); schema > 0 {
+			events[i].Schema = schema
+		}
 	}
 	return events, nil
 }
@@ -477,29 +521,47 @@ func (l *Log) yieldCommit(ctx context.Context, c Commit, err error, from, to int
 	return true
 }
 
-// snapshot saves the folds that have fallen behind, best effort: without one the next load only reads more. A large
-// state waits for as many events as would pay for writing it.
+// snapshot saves the folds that have fallen behind. Without one the next load only reads more, so that the command succeeds
+// anyway; but it is counted, since a stream that never has one gets dearer for ever. A large state waits for as many events as
+// would pay for writing it.
 func (l *Log) snapshot(ctx context.Context, h *Head, folds []AnyFold) {
 	for _, f := range folds {
 		if h.behind[f.name()] < max(snapshotAfterBytes, 2*h.size[f.name()]) {
 			continue
 		}
-		data, err := f.encode(h.states[f.name()])
-		if err != nil {
-			continue
-		}
-		if h.size[f.name()] = len(data); h.behind[f.name()] < 2*len(data) {
-			continue
-		}
-		sealed, err := l.Vault.Seal(ctx, h.Stream, snapshotPlace(h.Stream, f.name()), data)
-		if err != nil {
-			continue
-		}
-		s := Snapshot{Stream: h.Stream, Fold: f.name(), Version: h.Version, State: f.layout(), RecordedAt: h.RecordedAt, Sealed: sealed}
-		if l.Store.SaveSnapshot(ctx, s) == nil {
-			h.behind[f.name()] = 0
+		if err := l.saveSnapshot(ctx, h, f); err != nil {
+			l.lost(ctx, f.name(), h.Stream, err)
 		}
 	}
+}
+
+func (l *Log) saveSnapshot(ctx context.Context, h *Head, f AnyFold) error {
+	if h.unknown {
+		return nil // it would hide from a newer program what this one could not fold
+	}
+	data, err := f.encode(h.states[f.name()])
+	if err != nil {
+		return err
+	}
+	if data, err = pack(data); err != nil {
+		return err
+	}
+	if h.size[f.name()] = len(data); h.behind[f.name()] < 2*len(data) {
+		return nil
+	}
+	if len(data) > maxSnapshotBytes {
+		return fmt.Errorf("the state has %d bytes, at most %d can be kept", len(data), maxSnapshotBytes)
+	}
+	sealed, err := l.Vault.Seal(ctx, h.Stream, snapshotPlace(h.Stream, f.name()), data)
+	if err != nil {
+		return err
+	}
+	s := Snapshot{Stream: h.Stream, Fold: f.name(), Version: h.Version, State: f.layout(), RecordedAt: h.RecordedAt, Sealed: sealed}
+	if err := l.Store.SaveSnapshot(ctx, s); err != nil {
+		return err
+	}
+	h.behind[f.name()] = 0
+	return nil
 }
 
 func (h *Head) clone() *Head {

@@ -100,7 +100,7 @@ func (w world) interfering(t *testing.T, c eventstore.Command, n int) (command e
 
 func TestHandleDecidesAgainAfterAConflict(t *testing.T) {
 	eachStore(t, func(t *testing.T, w world) {
-		for conflicts := range eventstore.DefaultAttempts + 1 {
+		for _, conflicts := range []int{0, 1, 2, 20, eventstore.MaxAttempts} {
 			stream := fmt.Sprintf("ACCOUNT#%d", conflicts)
 			w.record(t, stream, Opened{}, Deposited{Amount: 100})
 			command, decided := w.interfering(t, withdraw(stream, 50), conflicts)
@@ -110,7 +110,7 @@ func TestHandleDecidesAgainAfterAConflict(t *testing.T) {
 					t.Errorf("decision %d was made on version %d, want %d", i+1, version, want)
 				}
 			}
-			if conflicts == eventstore.DefaultAttempts {
+			if conflicts == eventstore.MaxAttempts {
 				if fault.KindOf(err) != fault.Conflict || fault.SlugOf(err) != "concurrent-change" || !errors.Is(err, eventstore.ErrConflict) || len(*decided) != conflicts {
 					t.Errorf("%d conflicts: %d decisions, %v", conflicts, len(*decided), err)
 				}
@@ -129,21 +129,6 @@ func TestHandleDecidesAgainAfterAConflict(t *testing.T) {
 	})
 }
 
-func TestAttempts(t *testing.T) {
-	w := inMemory()
-	w.record(t, "ACCOUNT#1", Opened{}, Deposited{Amount: 100})
-	command, decided := w.interfering(t, withdraw("ACCOUNT#1", 50), 1)
-	command.Attempts = 1
-	if _, _, err := w.Handle(t.Context(), command); fault.KindOf(err) != fault.Conflict || len(*decided) != 1 {
-		t.Errorf("one attempt: %d decisions, %v", len(*decided), err)
-	}
-	command, decided = w.interfering(t, withdraw("ACCOUNT#1", 50), 20)
-	command.Attempts = 21
-	if _, _, err := w.Handle(t.Context(), command); err != nil || len(*decided) != 21 {
-		t.Errorf("21 attempts: %d decisions, %v", len(*decided), err)
-	}
-}
-
 // TestFactsUnderContention: what has happened is always accepted, whoever else is writing.
 func TestFactsUnderContention(t *testing.T) {
 	eachStore(t, func(t *testing.T, w world) {
@@ -157,7 +142,7 @@ func TestFactsUnderContention(t *testing.T) {
 				for n := range facts {
 					asked := 0
 					_, appended, err := log.Handle(t.Context(), eventstore.Command{
-						Stream: "ACCOUNT#1", Folds: []eventstore.AnyFold{account}, Attempts: 1000,
+						Stream: "ACCOUNT#1", Folds: []eventstore.AnyFold{account}, Fact: true,
 						Decide: func(*eventstore.Head) (eventstore.Decision, error) {
 							if asked++; n == 0 && asked == 1 { // all decide on the same head once
 								ready.Done()
@@ -573,7 +558,6 @@ func TestHandleStopsWithItsContext(t *testing.T) {
 	w.record(t, "ACCOUNT#1", Opened{}, Deposited{Amount: 100})
 	ctx, cancel := context.WithCancel(t.Context())
 	command, decided := w.interfering(t, withdraw("ACCOUNT#1", 1), 100)
-	command.Attempts = 100
 	decide := command.Decide
 	command.Decide = func(h *eventstore.Head) (eventstore.Decision, error) {
 		if len(*decided) == 3 {

@@ -117,8 +117,8 @@ func TestLargeStateIsSavedRarely(t *testing.T) {
 		}
 		bytes += collect(t, w.Store.ReadBack(t.Context(), "ACCOUNT#1", 0))[0].Size()
 		if s, ok := snapshotOf(t, w, "ACCOUNT#1", "large"); ok && s.Version != last {
-			if s.Version != head.Version || bytes < 40_000 || bytes > 41_500 {
-				t.Errorf("a snapshot of 20 KB after %d bytes of events", bytes)
+			if size := len(s.Sealed); s.Version != head.Version || bytes < 2*(size-100) || bytes > 2*size+1_500 || size > 20_000 {
+				t.Errorf("a snapshot of %d bytes, compressed, after %d bytes of events", size, bytes)
 			}
 			bytes, last, taken = 0, s.Version, taken+1
 		}

@@ -304,11 +304,10 @@ func TestB81_SchemaVersions(t *testing.T) {
 			t.Errorf("stored with schemas %d and %d, want 3 and 1", r[0].Schema, r[1].Schema)
 		}
 
-		store("ACCOUNT#3", eventstore.Record{Type: "AccountFrozen", Schema: 1, Data: json.RawMessage(`{}`)})
 		store("ACCOUNT#4", eventstore.Record{Type: "MoneyDeposited", Schema: 4, Data: json.RawMessage(`{}`)})
-		for stream, what := range map[string]string{"ACCOUNT#3": "of an unknown type", "ACCOUNT#4": "of a schema of tomorrow"} {
-			if _, err := w.Load(t.Context(), stream, account); err == nil {
-				t.Errorf("an event %s was dropped", what)
+		for stream, what := range map[string]string{"ACCOUNT#4": "of a schema of tomorrow"} {
+			if _, err := w.Load(t.Context(), stream, account); fault.KindOf(err) != fault.Busy { // a newer program will read it
+				t.Errorf("an event %s: %v", what, err)
 			}
 			for e, err := range w.Events(t.Context(), stream, 1, 0) {
 				if err == nil {

@@ -110,7 +110,8 @@ type Published struct {
 	CausationID   string          `json:"causationId,omitempty"`
 	Actor         string          `json:"actor,omitempty"`
 	Source        string          `json:"source,omitempty"`
-	Data          json.RawMessage `json:"data"`
+	Data          json.RawMessage `json:"data,omitempty"`
+	Omitted       bool            `json:"omitted,omitempty"` // the data are too large for the bus: the store has them
 }
 
 // Bus makes a function that gets one published event per call. An error that may pass is returned, and the event

@@ -23,6 +23,9 @@ import (
 	"github.com/aws/aws-lambda-go/events"
 )
 
+// maxAnswer is how many bytes an answer may have: Lambda's 6 MB, less what base64 adds to one that is no text.
+const maxAnswer = 4_500_000
+
 // Handler is a Lambda function: JSON in, JSON out.
 type Handler interface {
 	Invoke(ctx context.Context, payload []byte) ([]byte, error)
@@ -121,6 +124,9 @@ func (e Endpoint) Serve(ctx context.Context, r Request) Response {
 	response, err := recovered(meter.With(ctx, cost), r, e)
 	if err == nil {
 		response, err = encoded(response)
+	}
+	if body, _ := response.Body.([]byte); err == nil && len(body) > maxAnswer {
+		err = fmt.Errorf("the answer has %d bytes, more than Lambda can give", len(body))
 	}
 	if err != nil {
 		response = ProblemOf(ctx, err, r.ID)

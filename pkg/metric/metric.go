@@ -13,6 +13,7 @@ const (
 	RecordsQuarantined = "RecordsQuarantined" // stored records that cannot be read
 	EventsQuarantined  = "EventsQuarantined"  // messages of SDKs that cannot be taken in
 	EventsParked       = "EventsParked"       // events that a reaction gave up
+	SnapshotsLost      = "SnapshotsLost"      // folds whose state could not be kept or read: dearer loads
 	EventsDropped      = "EventsDropped"      // messages of a request beyond what is put aside of it
 	BudgetsSpent       = "BudgetsSpent"       // requests of strangers beyond what they may send
 )

@@ -139,8 +139,11 @@ type Function struct {
 	TimeoutSeconds int
 	MemoryMB       int
 	Concurrency    int // reserved; 0 for none
-	Retries        int // of a stream call or of a rule's delivery, before its dead-letter queue
+	Retries        int // of a stream call or of a rule's delivery, before its dead-letter queue; WithoutEnd for as long as the stream has it
 }
+
+// WithoutEnd retries until it succeeds: an outbox that gives up has lost events.
+const WithoutEnd = -1
 
 // The accesses that several functions share.
 var (
@@ -259,7 +262,7 @@ var Functions = []Function{
 		Name: "publish-events", Summary: "Publish the events table's stream on the bus, without personal data.",
 		Stream:         &StreamTrigger{Table: Events, BatchSize: 100, WindowSeconds: 0, Parallel: 10},
 		Access:         []Access{{Bus, []string{"events:PutEvents"}}},
-		TimeoutSeconds: 60, MemoryMB: 256, Retries: 10,
+		TimeoutSeconds: 60, MemoryMB: 256, Retries: WithoutEnd,
 	},
 	{
 		Name: "project-activity", Summary: "Project profiles and timelines from the events table's stream, in batches and in order.",

@@ -94,36 +94,10 @@ type activityPart struct {
 	err     error
 }
 
-// open reads the part's events: what the profile has is left out, and what the batch does not have is read from the store.
+// open reads the part's events: what the profile has is left out, and what the batch does not have is read from the store. A long
+// gap is worked off in pieces that are written, so that what was done of it is kept when time is up.
 func (p *activityPart) open(ctx context.Context, v *Views) error {
 	next := p.profile.Version + 1
-	add := func(c eventstore.Commit) error {
-		events, err := v.Log.Open(ctx, c)
-		if err != nil {
-			return err
-		}
-		row, err := timelineRow(p.stream, events)
-		if err != nil {
-			return err
-		}
-		if _, erased := events[len(events)-1].Data.(customer.DataDeleted); erased {
-			// Nothing of the timeline outlives the customer but the erasure itself.
-			old, err := v.Table.Keys(ctx, p.stream, timelinePrefix)
-			if err != nil {
-				return err
-			}
-			hints, err := v.Hints(ctx, p.stream)
-			if err != nil {
-				return err
-			}
-			if err := v.Table.Delete(ctx, append(old, hints...)...); err != nil {
-				return err
-			}
-			p.lines = nil
-		}
-		p.events, p.lines, next = append(p.events, events...), p.hinted(append(p.lines, row), events), c.Last()+1
-		return nil
-	}
 	for _, c := range p.commits {
 		if c.First < next {
 			continue
@@ -131,17 +105,66 @@ func (p *activityPart) open(ctx context.Context, v *Views) error {
 		if c.First > next {
 			for missing, err := range v.Log.Store.Read(ctx, p.stream, next, c.First-1) {
 				if err == nil {
-					err = add(missing)
+					err = p.add(ctx, v, missing)
+				}
+				if err == nil && len(p.events) >= maxPiece {
+					err = p.write(ctx, v)
 				}
 				if err != nil {
 					return err
 				}
 			}
 		}
-		if err := add(c); err != nil {
+		if err := p.add(ctx, v, c); err != nil {
 			return err
 		}
+		next = c.Last() + 1
 	}
+	return nil
+}
+
+// add takes the next commit.
+func (p *activityPart) add(ctx context.Context, v *Views, c eventstore.Commit) error {
+	events, err := v.Log.Open(ctx, c)
+	if err != nil {
+		return err
+	}
+	row, err := timelineRow(p.stream, events)
+	if err != nil {
+		return err
+	}
+	if _, erased := events[len(events)-1].Data.(customer.DataDeleted); erased {
+		// Nothing of the timeline outlives the customer but the erasure itself.
+		old, err := v.Table.Keys(ctx, p.stream, timelinePrefix)
+		if err != nil {
+			return err
+		}
+		hints, err := v.Hints(ctx, p.stream)
+		if err != nil {
+			return err
+		}
+		if err := v.Table.Delete(ctx, append(old, hints...)...); err != nil {
+			return err
+		}
+		p.lines = nil
+	}
+	p.events, p.lines = append(p.events, events...), p.hinted(append(p.lines, row), events)
+	return nil
+}
+
+// write writes what there is so far, the lines before the profile whose version is their checkpoint.
+func (p *activityPart) write(ctx context.Context, v *Views) error {
+	if err := v.Table.PutMany(ctx, p.lines); err != nil {
+		return err
+	}
+	if err := Profiles.ApplyTo(ctx, v, p.profile, p.stream, p.events); err != nil {
+		return err
+	}
+	row, _, err := v.Table.Get(ctx, p.stream, Profiles.Name)
+	if err != nil {
+		return err
+	}
+	p.profile, p.events, p.lines = row, nil, nil
 	return nil
 }
 

@@ -98,8 +98,15 @@ func (d *Document[S]) ApplyTo(ctx context.Context, v *Views, row Row, stream str
 		}
 		put, remove := d.lookups(stream, before, after)
 		written, err := v.Table.Replace(ctx, next, row.Version, put, remove)
-		if err != nil || written {
+		if err != nil {
 			return err
+		}
+		if written && next.Version >= events[len(events)-1].Version {
+			return nil
+		}
+		if written { // a piece of a long gap, which is kept
+			row, attempt = next, 0
+			continue
 		}
 		if attempt == maxAttempts {
 			return fault.New(fault.Busy, "view-contended", "%s was overtaken %d times", d.Name, attempt)
@@ -113,7 +120,11 @@ func (d *Document[S]) ApplyTo(ctx context.Context, v *Views, row Row, stream str
 	}
 }
 
-// fold applies the version rule.
+// maxPiece is how many events are folded into a row before it is written: a gap may be as long as a stream, and what was worked off
+// of it must not be lost when time is up.
+const maxPiece = 2_000
+
+// fold applies the version rule, to as many events as make a piece.
 func (d *Document[S]) fold(ctx context.Context, v *Views, row Row, stream string, events []eventstore.Event) (next Row, changed bool, before, after S, err error) {
 	if len(events) == 0 || events[len(events)-1].Version <= row.Version {
 		return row, false, before, after, nil
@@ -124,7 +135,7 @@ func (d *Document[S]) fold(ctx context.Context, v *Views, row Row, stream string
 		}
 	}
 	after = before
-	version := row.Version
+	version, folded := row.Version, 0
 	for i, e := range events {
 		if _, erased := e.Data.(customer.DataDeleted); erased && e.Version > version { // whatever came before is gone
 			var none S
@@ -142,6 +153,10 @@ func (d *Document[S]) fold(ctx context.Context, v *Views, row Row, stream string
 					return row, false, before, after, fmt.Errorf("read the gap for %s: %w", d.Name, err)
 				}
 				after, version = d.Evolve(after, missing), missing.Version
+				if folded++; folded == maxPiece && version < e.First()-1 {
+					next, err = d.encode(ctx, v, stream, after, version)
+					return next, true, before, after, err
+				}
 			}
 			if version != e.First()-1 {
 				return row, false, before, after, fault.New(fault.Busy, "gap-not-readable", "version %d is not in the store yet", e.First()-1)

@@ -88,6 +88,9 @@ func linesOf(row Row) ([]Line, error) {
 	return lines, nil
 }
 
+// maxLines is how many lines a page has, beyond those of its first commit: one commit may have a thousand.
+const maxLines = 5_000
+
 // maxTimelines are joined in one, the customer's own among them.
 const maxTimelines = 20
 
@@ -157,11 +160,16 @@ func (v *Views) Timeline(ctx context.Context, stream string, known Facts, cursor
 		return cmp.Or(y.lines[0].RecordedAt.Compare(x.lines[0].RecordedAt), cmp.Compare(x.of, y.of), strings.Compare(y.row.SK, x.row.SK))
 	})
 	lines = []Line{}
+	shown := 0
 	for _, c := range commits[:min(limit, len(commits))] {
+		if shown > 0 && len(lines)+len(c.lines) > maxLines {
+			break
+		}
 		lines = append(lines, c.lines...)
 		at[c.of] = strings.TrimPrefix(c.row.SK, timelinePrefix)
+		shown++
 	}
-	if !more && len(commits) <= limit {
+	if !more && shown == len(commits) {
 		return lines, "", nil
 	}
 	return lines, strings.Join(at, ","), nil

@@ -24,6 +24,7 @@ const (
 	commitPrefix   = "E#"
 	snapshotPrefix = "S#"
 	claimKey       = "#"
+	snapshotTries  = 4
 )
 
 // Store is an event store on a DynamoDB table.
@@ -325,12 +326,17 @@ func (s *Store) LoadSnapshots(ctx context.Context, stream string, folds ...strin
 		for _, fold := range folds {
 			want.Keys = append(want.Keys, keys(stream, snapshotPrefix+fold))
 		}
-		// What is left unprocessed counts as absent: a snapshot is an optimisation.
-		out, err := s.client.BatchGetItem(ctx, &dynamodb.BatchGetItemInput{RequestItems: map[string]types.KeysAndAttributes{s.table: want}})
-		if err != nil {
-			return nil, storeError(err)
+		for try := 1; len(want.Keys) > 0; try++ {
+			if try > snapshotTries { // what it is for is to make loading cheap: without it a long stream would be read whole
+				return nil, fmt.Errorf("load snapshots: %w", eventstore.ErrBusy)
+			}
+			out, err := s.client.BatchGetItem(ctx, &dynamodb.BatchGetItemInput{RequestItems: map[string]types.KeysAndAttributes{s.table: want}})
+			if err != nil {
+				return nil, storeError(err)
+			}
+			items = append(items, out.Responses[s.table]...)
+			want.Keys = out.UnprocessedKeys[s.table].Keys
 		}
-		items = out.Responses[s.table]
 	}
 	snapshots := make([]eventstore.Snapshot, 0, len(items))
 	for _, item := range items {
