@@ -9,7 +9,10 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -354,8 +357,53 @@ func opaque(raw string) bool {
 	return len(raw) <= 100 && (digits < len(raw) || digits < 9)
 }
 
-// decode reads a call's JSON body strictly into in.
+// decode reads a call's JSON body strictly into in. Nothing is null: what is not said is left out.
 func decode(c *Call, in any) error {
+	if err := decodePatch(c, in); err != nil {
+		return err
+	}
+	var whole any
+	_ = json.Unmarshal(c.Body, &whole) // it was read; an empty one says nothing
+	if name, found := null("", whole); found {
+		return fault.New(fault.Invalid, "invalid-json", "field %.100s must not be null: leave it out", name)
+	}
+	return nil
+}
+
+// null names the first member of a JSON value that is null.
+func null(name string, value any) (string, bool) {
+	switch v := value.(type) {
+	case nil:
+		return name, name != ""
+	case map[string]any:
+		for _, member := range slices.Sorted(maps.Keys(v)) {
+			if found, ok := null(strings.TrimPrefix(name+"."+member, "."), v[member]); ok {
+				return found, true
+			}
+		}
+	case []any:
+		for i, element := range v {
+			if found, ok := null(fmt.Sprintf("%s[%d]", name, i), element); ok {
+				return found, true
+			}
+		}
+	}
+	return "", false
+}
+
+// given takes over a text whose absence has a meaning, so that an empty one cannot have the same.
+func given(name string, to, from *string) error {
+	if from == nil {
+		return nil
+	}
+	if *to = *from; *from == "" {
+		return fault.New(fault.Invalid, "invalid-request", "%s must not be empty: leave it out", name)
+	}
+	return nil
+}
+
+// decodePatch reads a call's JSON body strictly into in, where null has a meaning.
+func decodePatch(c *Call, in any) error {
 	if err := ingest.CleanText(c.Body); err != nil {
 		return fault.New(fault.Invalid, "invalid-text", "%s", err)
 	}

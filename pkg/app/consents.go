@@ -17,12 +17,11 @@ import (
 type GrantConsentRequest struct {
 	Purpose       consent.Purpose `json:"purpose" required:"true" enum:"marketing,analytics,essential"`
 	Channel       consent.Channel `json:"channel" required:"true" enum:"email,sms,push"`
-	ConsentMethod string          `json:"consentMethod,omitempty" maxLength:"100" description:"how it was given; default: api"`
-	IPAddress     string          `json:"ipAddress,omitempty" description:"the customer's, as proof; default: the caller's"`
-	UserAgent     string          `json:"userAgent,omitempty" description:"likewise"`
+	ConsentMethod *string         `json:"consentMethod,omitempty" minLength:"1" maxLength:"100" default:"api" description:"how it was given"`
 	Renew         bool            `json:"renew,omitempty" description:"prolong a consent that is still active"`
 	TextVersion   string          `json:"textVersion,omitempty" maxLength:"100" description:"of the wording that was agreed to, as proof"`
 	Language      string          `json:"language,omitempty" maxLength:"35" description:"of the wording, such as tr"`
+	proof
 }
 
 // ConsentList is a customer's consents.
@@ -36,11 +35,15 @@ func (a *App) grantConsent(ctx context.Context, c *Call) (lambdaio.Response, err
 	if err != nil {
 		return lambdaio.Response{}, err
 	}
-	in := GrantConsentRequest{ConsentMethod: "api"}
+	var in GrantConsentRequest
 	if err := decode(c, &in); err != nil {
 		return lambdaio.Response{}, err
 	}
-	ip, agent, err := origin(c, in.IPAddress, in.UserAgent)
+	method := "api"
+	if err := given("consentMethod", &method, in.ConsentMethod); err != nil {
+		return lambdaio.Response{}, err
+	}
+	ip, agent, err := in.origin(c)
 	if err != nil {
 		return lambdaio.Response{}, err
 	}
@@ -51,16 +54,16 @@ func (a *App) grantConsent(ctx context.Context, c *Call) (lambdaio.Response, err
 		if s.Customer.Status == "deactivated" {
 			return nil, nil, fault.New(fault.Rejected, "customer-deactivated", "a deactivated customer cannot consent; reactivate first")
 		}
-		proof := consent.Proof{Method: in.ConsentMethod, IPAddress: ip, UserAgent: agent, TextVersion: in.TextVersion, Language: in.Language, Controller: a.Settings.DataController}
+		proven := consent.Proof{Method: method, IPAddress: ip, UserAgent: agent, TextVersion: in.TextVersion, Language: in.Language, Controller: a.Settings.DataController}
 		if in.Channel == consent.Email {
 			hash, err := a.addressHash(ctx, s.Customer.Email)
 			if err != nil {
 				return nil, nil, err
 			}
-			proof.AddressHash = hash
+			proven.AddressHash = hash
 		}
 		events, err := consent.Decide(s.Consent, consent.Grant{
-			Purpose: in.Purpose, Channel: in.Channel, Renew: in.Renew, At: at, Proof: proof,
+			Purpose: in.Purpose, Channel: in.Channel, Renew: in.Renew, At: at, Proof: proven,
 		})
 		return events, nil, err
 	})

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -17,31 +18,33 @@ import (
 	"defter/pkg/view"
 )
 
+// proof is from where a customer said something.
+type proof struct {
+	IPAddress *string `json:"ipAddress,omitempty" minLength:"1" maxLength:"45" description:"the customer's, as proof of consent; absent: the caller's"`
+	UserAgent *string `json:"userAgent,omitempty" minLength:"1" maxLength:"512" description:"likewise"`
+}
+
 // RegisterRequest is the body of POST /v1/customers.
 type RegisterRequest struct {
 	Email            string `json:"email" required:"true" maxLength:"254" format:"email"`
 	FirstName        string `json:"firstName,omitempty" maxLength:"100"`
 	LastName         string `json:"lastName,omitempty" maxLength:"100"`
 	Phone            string `json:"phone,omitempty" maxLength:"32"`
-	Source           string `json:"source,omitempty" enum:"web,mobile,api,import" description:"default: api"`
+	Source           string `json:"source,omitempty" enum:"web,mobile,api,import" default:"api"`
 	MarketingConsent bool   `json:"marketingConsent,omitempty" description:"consents to marketing by email"`
 	TermsAccepted    bool   `json:"termsAccepted" required:"true"`
-	IPAddress        string `json:"ipAddress,omitempty" description:"the customer's, as proof of consent; default: the caller's"`
-	UserAgent        string `json:"userAgent,omitempty" description:"likewise"`
 	TextVersion      string `json:"textVersion,omitempty" maxLength:"100" description:"of the wording of the consent, as proof"`
 	Language         string `json:"language,omitempty" maxLength:"35" description:"of that wording, such as tr"`
+	proof
 }
 
 // registerCustomer registers a customer: created, consent and verification in one commit.
 func (a *App) registerCustomer(ctx context.Context, c *Call) (lambdaio.Response, error) {
-	var in RegisterRequest
+	in := RegisterRequest{Source: "api"}
 	if err := decode(c, &in); err != nil {
 		return lambdaio.Response{}, err
 	}
-	if in.Source == "" {
-		in.Source = "api"
-	}
-	ip, agent, err := origin(c, in.IPAddress, in.UserAgent)
+	ip, agent, err := in.origin(c)
 	if err != nil {
 		return lambdaio.Response{}, err
 	}
@@ -221,7 +224,7 @@ type ProfilePatch struct {
 // profilePatch reads the patch. What becomes of the address and the attributes depends on what they were.
 func profilePatch(c *Call) (func(customer.State) (customer.UpdateProfile, error), error) {
 	var in ProfilePatch
-	if err := decode(c, &in); err != nil {
+	if err := decodePatch(c, &in); err != nil {
 		return nil, err
 	}
 	var present map[string]json.RawMessage
@@ -292,9 +295,8 @@ func mergedAddress(old *customer.Address, patch json.RawMessage) (merged custome
 
 // ChangeEmailRequest is the body of PUT /v1/customers/{id}/email.
 type ChangeEmailRequest struct {
-	Email     string `json:"email" required:"true" maxLength:"254" format:"email"`
-	IPAddress string `json:"ipAddress,omitempty"`
-	UserAgent string `json:"userAgent,omitempty"`
+	Email string `json:"email" required:"true" maxLength:"254" format:"email"`
+	proof
 }
 
 // changeEmail changes a customer's email address.
@@ -307,7 +309,7 @@ func (a *App) changeEmail(ctx context.Context, c *Call) (lambdaio.Response, erro
 	if err := decode(c, &in); err != nil {
 		return lambdaio.Response{}, err
 	}
-	ip, agent, err := origin(c, in.IPAddress, in.UserAgent)
+	ip, agent, err := in.origin(c)
 	if err != nil {
 		return lambdaio.Response{}, err
 	}
@@ -331,7 +333,7 @@ func (a *App) changeEmail(ctx context.Context, c *Call) (lambdaio.Response, erro
 
 // VerifyEmailRequest is the body of POST /v1/customers/{id}/email-verification.
 type VerifyEmailRequest struct {
-	Token string `json:"token,omitempty" maxLength:"128" description:"from the message; without one, a new message is sent"`
+	Token *string `json:"token,omitempty" minLength:"1" maxLength:"128" description:"from the message; without one, a new message is sent"`
 }
 
 // verifyEmail verifies the email address with the token of the message, or sends a new token.
@@ -344,8 +346,10 @@ func (a *App) verifyEmail(ctx context.Context, c *Call) (lambdaio.Response, erro
 	if err := decode(c, &in); err != nil {
 		return lambdaio.Response{}, err
 	}
-	var command customer.Command = customer.VerifyEmail{TokenHash: digest(in.Token), At: a.Now()}
-	if in.Token == "" {
+	var command customer.Command
+	if in.Token != nil {
+		command = customer.VerifyEmail{TokenHash: digest(*in.Token), At: a.Now()}
+	} else {
 		verification, err := a.verification(ctx, false)
 		if err != nil {
 			return lambdaio.Response{}, err
@@ -360,7 +364,7 @@ func (a *App) verifyEmail(ctx context.Context, c *Call) (lambdaio.Response, erro
 
 // DeactivateRequest is the body of POST /v1/customers/{id}/deactivation.
 type DeactivateRequest struct {
-	Reason string `json:"reason,omitempty" enum:"customer-request,fraud,terms-violation,other" description:"default: customer-request"`
+	Reason string `json:"reason,omitempty" enum:"customer-request,fraud,terms-violation,other" default:"customer-request"`
 	Notes  string `json:"notes,omitempty" maxLength:"1000"`
 }
 
@@ -487,13 +491,11 @@ func (a *App) verification(ctx context.Context, withWelcome bool) (customer.Veri
 }
 
 // origin is the address and browser of the customer, or of the caller where they are not given.
-func origin(c *Call, ip, agent string) (string, string, error) {
-	if ip == "" {
-		ip = c.SourceIP
-	}
-	if agent == "" {
-		agent = c.Header["user-agent"]
-		agent = agent[:min(len(agent), 512)]
+func (p proof) origin(c *Call) (ip, agent string, err error) {
+	ip, agent = c.SourceIP, c.Header["user-agent"]
+	agent = agent[:min(len(agent), 512)]
+	if err := errors.Join(given("ipAddress", &ip, p.IPAddress), given("userAgent", &agent, p.UserAgent)); err != nil {
+		return "", "", err
 	}
 	if len(ip) > 45 || len(agent) > 512 {
 		return "", "", fault.New(fault.Invalid, "too-long", "ipAddress has at most 45 and userAgent at most 512 bytes")

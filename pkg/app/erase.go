@@ -20,7 +20,7 @@ import (
 
 // EraseRequest is the body of POST /v1/customers/{id}/erasure.
 type EraseRequest struct {
-	Reason string `json:"reason,omitempty" enum:"gdpr-request,data-retention-policy" description:"default: gdpr-request"`
+	Reason string `json:"reason,omitempty" enum:"gdpr-request,data-retention-policy" default:"gdpr-request"`
 }
 
 // Certificate shows that a customer was erased. It names nothing but the id that the business used.

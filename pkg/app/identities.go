@@ -19,8 +19,8 @@ import (
 
 // IdentityRequest is the body of POST /v1/customers/{id}/identities: one of the two.
 type IdentityRequest struct {
-	AnonymousID string `json:"anonymousId,omitempty" maxLength:"256" description:"of a visitor who is this customer"`
-	UserID      string `json:"userId,omitempty" maxLength:"256" description:"another id of this customer"`
+	AnonymousID *string `json:"anonymousId,omitempty" minLength:"1" maxLength:"256" description:"of a visitor who is this customer"`
+	UserID      *string `json:"userId,omitempty" minLength:"1" maxLength:"256" description:"another id of this customer"`
 }
 
 // IdentityShown is another id of a customer.
@@ -97,15 +97,15 @@ func (a *App) linkIdentity(ctx context.Context, c *Call) (lambdaio.Response, err
 		return lambdaio.Response{}, err
 	}
 	raw := cmp.Or(in.AnonymousID, in.UserID)
-	if (in.AnonymousID == "") == (in.UserID == "") || len(raw) > ingest.MaxID || identity.Blocked(raw) {
+	if in.AnonymousID != nil && in.UserID != nil || raw == nil || len(*raw) > ingest.MaxID || identity.Blocked(*raw) {
 		return lambdaio.Response{}, fault.New(fault.Invalid, "invalid-id", "give either anonymousId or userId, of at most %d bytes, and no placeholder such as null", ingest.MaxID)
 	}
-	other, _, err := a.resolve(ctx, raw)
+	other, _, err := a.resolve(ctx, *raw)
 	if err != nil {
 		return lambdaio.Response{}, err
 	}
 	return a.identities(ctx, c, 201, func(id string, at time.Time) (customer.Command, error) {
-		if in.AnonymousID != "" {
+		if in.AnonymousID != nil {
 			return customer.LinkVisitor{VisitorID: other, At: at, Asked: true}, nil
 		}
 		if other == id {

@@ -11,9 +11,9 @@ import (
 
 // ProductRequest is the body of PUT /v1/products/{id}: what is so now; what is absent is not said.
 type ProductRequest struct {
-	Quantity   *int64 `json:"quantity,omitempty" minimum:"0" description:"pieces in stock"`
-	PriceMinor *int64 `json:"priceMinor,omitempty" minimum:"0" description:"in minor units of currency"`
-	Currency   string `json:"currency,omitempty" pattern:"^[A-Z]{3}$"`
+	Quantity   *int64  `json:"quantity,omitempty" minimum:"0" description:"pieces in stock"`
+	PriceMinor *int64  `json:"priceMinor,omitempty" minimum:"0" description:"in minor units of currency"`
+	Currency   *string `json:"currency,omitempty" pattern:"^[A-Z]{3}$" description:"said with priceMinor"`
 }
 
 // ProductShown is a product as the API shows it.
@@ -32,8 +32,12 @@ func (a *App) reportProduct(ctx context.Context, c *Call) (lambdaio.Response, er
 	if err != nil {
 		return lambdaio.Response{}, err
 	}
+	currency := ""
+	if err := given("currency", &currency, in.Currency); err != nil {
+		return lambdaio.Response{}, err
+	}
 	head, err := a.commit(ctx, c, product.Stream(id), id, 200, product.Fold, func(h *eventstore.Head) ([]any, []eventstore.Claim, error) {
-		events, err := product.Decide(product.Fold.Of(h), product.Report{ProductID: id, Quantity: in.Quantity, PriceMinor: in.PriceMinor, Currency: in.Currency})
+		events, err := product.Decide(product.Fold.Of(h), product.Report{ProductID: id, Quantity: in.Quantity, PriceMinor: in.PriceMinor, Currency: currency})
 		return events, nil, err
 	})
 	if err != nil {

@@ -88,7 +88,7 @@ type Command struct {
 	Folds  []AnyFold
 	Meta   Meta
 	Fact   bool  // it has happened, and nobody waits for a decision: it lets those first who do
-	Head   *Head // the stream as the caller has loaded it with these folds, nil for not: it is decided on first, as a cached one is
+	Head   *Head // the stream as the caller has just loaded it with these folds, nil for not: it is decided on first, as a cached one is
 	// Decide returns what is to be appended, nothing if there is nothing to do. It is called again after a conflict.
 	Decide func(h *Head) (Decision, error)
 }
@@ -111,11 +111,11 @@ func (l *Log) Handle(ctx context.Context, c Command) (*Head, int, error) {
 	}
 	defer unlock()
 	head, cached := l.Cache.get(c.Stream, c.Folds)
-	if !cached && c.Head != nil {
-		head, cached = c.Head, true
-	}
 	if cached && l.Now().Sub(head.Now) > cachedFor { // the commit after it may be compacted: nothing would be in the way of an append
 		cached = false
+	}
+	if !cached && c.Head != nil {
+		head, cached = c.Head, true
 	}
 	if !cached {
 		if head, err = l.load(ctx, c.Stream, c.Folds); err != nil {

@@ -267,6 +267,30 @@ func TestCachedHead(t *testing.T) {
 	}
 }
 
+// TestAHeadThatTheCallerLoaded is decided on first, and again on a newer one where somebody else has written since.
+func TestAHeadThatTheCallerLoaded(t *testing.T) {
+	eachStore(t, func(t *testing.T, w world) {
+		w.record(t, "ACCOUNT#1", Opened{}, Deposited{Amount: 100})
+		with := func(head *eventstore.Head, c eventstore.Command) eventstore.Command {
+			c.Head = head
+			return c
+		}
+		store := &counting{Store: w.Store}
+		w.Store = store
+		head := w.load(t, "ACCOUNT#1", account)
+		store.taken()
+		if next, n, err := w.Handle(t.Context(), with(head, withdraw("ACCOUNT#1", 30))); err != nil || n != 1 || account.Of(next).Balance != 70 || store.taken() > 0 {
+			t.Errorf("appended %d: %+v, %v", n, next, err)
+		}
+		if _, _, err := w.Handle(t.Context(), with(head, withdraw("ACCOUNT#1", 80))); fault.SlugOf(err) != "insufficient-funds" {
+			t.Errorf("withdrew what was gone: %v", err)
+		}
+		if next, n, err := w.Handle(t.Context(), with(head, withdraw("ACCOUNT#1", 10))); err != nil || n != 1 || account.Of(next).Balance != 60 {
+			t.Errorf("appended %d: %+v, %v", n, next, err)
+		}
+	})
+}
+
 func is[E error](err error) bool {
 	_, ok := errors.AsType[E](err)
 	return ok

@@ -132,10 +132,11 @@ func (o Order) refunding() (n int) {
 	return n
 }
 
-// MoneyMoves says whether a charge or a refund is under way for any order.
+// MoneyMoves says whether the provider is still to be asked for a charge or a refund of any order. A refund that it has on its way needs
+// nobody here any more, and may take a month.
 func (s State) MoneyMoves() bool {
 	for _, o := range s.Orders {
-		if o.Payment.UnderWay() || o.refunding() > 0 {
+		if o.Payment.UnderWay() || slices.ContainsFunc(o.Refunds, func(r Refunded) bool { return r.Status == Initiated && r.TransactionID == "" }) {
 			return true
 		}
 	}
