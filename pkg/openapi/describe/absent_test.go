@@ -17,7 +17,8 @@ var sameAbsent = map[string]string{
 	"CancellationRequest.reason": "none", "ShipmentRequest.trackingNumber": "none", "ShipmentRequest.carrier": "none", "DeliveryRequest.signedBy": "nobody",
 	"Line.productName": "not known", "Line.category": "not known", "Line.priceMinor": "free of charge", "Line.quantity": "refused", "Line.productId": "refused",
 	"Address.name": "none", "Address.line1": "none", "Address.line2": "none", "Address.city": "none", "Address.region": "none", "Address.postalCode": "none", "Address.country": "none",
-	"Webhook.secret": "", "Webhook.each": "a delivery is one element", "Rule.type": "a track", "Rule.event": "refused of a track", "Rule.userId": "nobody", "Rule.anonymousId": "nobody",
+	"Webhook.secret": "it stays as it was", "Webhook.each": "a delivery is one element", "Rule.type": "a track", "Rule.event": "refused of a track", "Rule.userId": "nobody", "Rule.anonymousId": "nobody",
+	"RegisterRequest.textVersion": "not known", "RegisterRequest.language": "not known", "GrantConsentRequest.textVersion": "not known", "GrantConsentRequest.language": "not known",
 	"Rule.messageId": "made of what is said", "Rule.timestamp": "when it arrives",
 }
 
