@@ -124,6 +124,7 @@ type Starter interface {
 type Call struct {
 	lambdaio.Request
 	Actor string // "api:<key id>"
+	fresh bool   // the stream's name was made up for this call: nothing is there yet
 	key   string // of the idempotency claim, "" for none
 	hash  string // of what was asked
 }
@@ -251,8 +252,12 @@ func (a *App) keep(ctx context.Context, c *Call, about string, version int64, st
 // commit loads a stream, decides and appends, with the call's idempotency claim, which remembers what the answer is about.
 // It returns the head after.
 func (a *App) commit(ctx context.Context, c *Call, stream, about string, status int, fold eventstore.AnyFold, decide func(h *eventstore.Head) ([]any, []eventstore.Claim, error)) (*eventstore.Head, error) {
+	var known *eventstore.Head
+	if c.fresh {
+		known = a.Log.Fresh(stream, fold)
+	}
 	head, appended, err := a.Log.Handle(ctx, eventstore.Command{
-		Stream: stream, Folds: []eventstore.AnyFold{fold},
+		Stream: stream, Folds: []eventstore.AnyFold{fold}, Head: known,
 		Meta: eventstore.Meta{Actor: c.Actor, Source: "api", CorrelationID: correlation(c)},
 		Decide: func(h *eventstore.Head) (eventstore.Decision, error) {
 			data, claims, err := decide(h)

@@ -50,6 +50,7 @@ func (a *App) registerCustomer(ctx context.Context, c *Call) (lambdaio.Response,
 	}
 	id := a.NewID()
 	stream := view.CustomerStream(id)
+	c.fresh = true
 	verification, err := a.verification(ctx, in.MarketingConsent && a.Settings.MarketingUnverified)
 	if err != nil {
 		return lambdaio.Response{}, err
@@ -85,7 +86,8 @@ func (a *App) registerCustomer(ctx context.Context, c *Call) (lambdaio.Response,
 	if err != nil {
 		return lambdaio.Response{}, err
 	}
-	return a.showCustomer(ctx, stream, version, 201) // not what follows at once, so that asked again it is the same
+	shown, ok, err := a.Views.ShowNewCustomer(ctx, id, version) // not what follows at once, so that asked again it is the same
+	return customerAnswer(shown, ok, err, 201)
 }
 
 // repeatCustomer answers a customer command again, as it was answered first.
@@ -101,8 +103,12 @@ func (a *App) showCustomer(ctx context.Context, stream string, version int64, st
 	if version == 0 {
 		shown, ok, err = a.Views.ShowCustomer(ctx, id)
 	} else {
-		shown, ok, err = a.Views.ShowCustomerAt(ctx, id, func(e eventstore.Event) bool { return e.Version <= version })
+		shown, ok, err = a.Views.ShowCustomerUpTo(ctx, id, version)
 	}
+	return customerAnswer(shown, ok, err, status)
+}
+
+func customerAnswer(shown view.Customer, ok bool, err error, status int) (lambdaio.Response, error) {
 	if err != nil {
 		return lambdaio.Response{}, err
 	}
@@ -111,7 +117,7 @@ func (a *App) showCustomer(ctx context.Context, stream string, version int64, st
 	}
 	response := lambdaio.Response{Status: status, Body: shown}
 	if status == 201 {
-		response.Header = map[string]string{"location": "/v1/customers/" + id}
+		response.Header = map[string]string{"location": "/v1/customers/" + shown.CustomerID}
 	}
 	return response, nil
 }

@@ -187,6 +187,15 @@ func (l *Log) at(h *Head) *Head {
 	return &now
 }
 
+// Fresh is the head of a stream that cannot be there yet, since its name was just made up: it need not be looked for.
+func (l *Log) Fresh(stream string, folds ...AnyFold) *Head {
+	h := &Head{Stream: stream, Now: l.Now(), states: map[string]any{}, behind: map[string]int{}, size: map[string]int{}}
+	for _, f := range folds {
+		h.states[f.name()] = f.initial()
+	}
+	return h
+}
+
 // Load returns the stream's head, strongly consistent.
 func (l *Log) Load(ctx context.Context, stream string, folds ...AnyFold) (*Head, error) {
 	return l.load(ctx, stream, folds)

@@ -3,6 +3,7 @@ package view
 import (
 	"context"
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 	"strings"
@@ -332,17 +333,45 @@ func (v *Views) ShowCustomer(ctx context.Context, id string) (c Customer, ok boo
 	if err != nil {
 		return c, false, err
 	}
-	return v.show(ctx, stream, p, version, nil)
+	return v.show(ctx, stream, p, version, 0, nil)
 }
 
 // ShowCustomerAt returns the customer as folded from the events that until accepts, from the first on: what joined from
 // other streams, and carts, are of now, and left out.
 func (v *Views) ShowCustomerAt(ctx context.Context, id string, until func(eventstore.Event) bool) (c Customer, ok bool, err error) {
-	return v.show(ctx, CustomerStream(id), Profile{}, 0, until)
+	return v.show(ctx, CustomerStream(id), Profile{}, 0, 0, until)
 }
 
-func (v *Views) show(ctx context.Context, stream string, p Profile, version int64, until func(eventstore.Event) bool) (Customer, bool, error) {
-	for e, err := range v.Log.Events(ctx, stream, version+1, 0) {
+// events are those of versions from … to (0: to the end), none where from is beyond.
+func (v *Views) events(ctx context.Context, stream string, from, to int64) iter.Seq2[eventstore.Event, error] {
+	if to > 0 && from > to {
+		return func(func(eventstore.Event, error) bool) {}
+	}
+	return v.Log.Events(ctx, stream, from, to)
+}
+
+// ShowNewCustomer is ShowCustomerUpTo of one who was made a moment ago, of whom nothing can be projected.
+func (v *Views) ShowNewCustomer(ctx context.Context, id string, version int64) (c Customer, ok bool, err error) {
+	return v.show(ctx, CustomerStream(id), Profile{}, 0, version, func(eventstore.Event) bool { return true })
+}
+
+// ShowCustomerUpTo is the customer as of a version, as ShowCustomerAt shows them. It begins with what is projected, unless that is
+// beyond the version already: a command's answer must not cost the whole history.
+func (v *Views) ShowCustomerUpTo(ctx context.Context, id string, version int64) (c Customer, ok bool, err error) {
+	stream := CustomerStream(id)
+	p, projected, err := Profiles.Load(ctx, v, stream)
+	if err != nil {
+		return c, false, err
+	}
+	if projected > version {
+		p, projected = Profile{}, 0
+	}
+	return v.show(ctx, stream, p, projected, version, func(eventstore.Event) bool { return true })
+}
+
+// show folds into a profile what came after its version, up to another (0: to the end) or until the first event that is not accepted.
+func (v *Views) show(ctx context.Context, stream string, p Profile, version, to int64, until func(eventstore.Event) bool) (Customer, bool, error) {
+	for e, err := range v.events(ctx, stream, version+1, to) {
 		if err != nil {
 			return Customer{}, false, err
 		}
