@@ -136,7 +136,7 @@ func uses(f *ast.File, imported string) []string {
 
 // domains are the pure packages, each with the other ones that it may know.
 var domains = map[string][]string{
-	"pkg/customer":   nil,
+	"pkg/customer":   {"pkg/mailbox"}, // whose addresses are compared
 	"pkg/consent":    nil,
 	"pkg/preference": nil,
 	"pkg/money":      nil,

@@ -42,7 +42,7 @@ func (a *App) ingest(ctx context.Context, c *Call, source ingest.Source, parsed 
 	}
 	for i, m := range parsed.Messages {
 		m.Origin.IP = from
-		m, told, reason := refused(source, m)
+		m, told, reason := a.refused(source, m)
 		if reason != "" {
 			parsed.Rejected = append(parsed.Rejected, ingest.Rejected{Raw: m.Raw, Reason: reason, Origin: m.Origin})
 			continue
@@ -94,9 +94,9 @@ func (a *App) ingest(ctx context.Context, c *Call, source ingest.Source, parsed 
 
 // refused is a message without ids that stand for none, what it reports of an order, and why it is not taken, "" if it is. A report of
 // an order that is known needs nobody's id: the order says whose it is.
-func refused(source ingest.Source, m ingest.Message) (named ingest.Message, told order.Report, reason string) {
+func (a *App) refused(source ingest.Source, m ingest.Message) (named ingest.Message, told order.Report, reason string) {
 	nobody := m.UserID == "" && m.AnonymousID == ""
-	named, blocked := intake.Named(m)
+	named, blocked := intake.Named(m, a.Settings.Placeholders)
 	told = intake.Report(named, source)
 	switch reason = source.Refuses(m); {
 	case reason != "" || !blocked || nobody && intake.FollowsUp(told):
@@ -182,7 +182,7 @@ func (a *App) route(ctx context.Context, in *intake.Message) (string, error) {
 
 // takeOne stores one message by itself, and fails if it cannot be taken in.
 func (a *App) takeOne(ctx context.Context, c *Call, source ingest.Source, m ingest.Message) error {
-	m, told, reason := refused(source, m)
+	m, told, reason := a.refused(source, m)
 	if reason != "" {
 		return fault.New(fault.Invalid, "invalid-event", "%s", reason)
 	}
@@ -333,7 +333,9 @@ func (a *App) claimed(ctx context.Context, h *eventstore.Head, events []eventsto
 		if err != nil {
 			return eventstore.Decision{}, err
 		}
-		emails[key] = email
+		if emails[key], err = customer.NormalEmail(email); err != nil {
+			return eventstore.Decision{}, err
+		}
 	}
 	claims, err := a.emailClaims(ctx, h.Stream, data)
 	return eventstore.Decision{Events: events, Claims: mergeClaims(a.orderClaims(h, data), claims)}, err
@@ -356,7 +358,7 @@ func mergeClaims(claims, more []eventstore.Claim) []eventstore.Claim {
 func (a *App) senderOf(ctx context.Context, raw json.RawMessage) (string, error) {
 	var in intake.Message
 	in.UserID, in.AnonymousID = ingest.Sender(raw)
-	in.Message, _ = intake.Named(in.Message)
+	in.Message, _ = intake.Named(in.Message, a.Settings.Placeholders)
 	if n := max(len(in.UserID), len(in.AnonymousID)); n == 0 || n > ingest.MaxID {
 		return quarantineOwner, nil
 	}

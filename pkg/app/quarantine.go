@@ -53,6 +53,7 @@ const (
 	quarantineOwner  = "SYSTEM#quarantine" // whose data key seals messages of nobody in particular
 	quarantinePage   = 50                  // messages in an answer
 	maxKeptHeader    = 16 << 10            // bytes of a delivery's header
+	contextTooLarge  = `"too large"`       // in the place of a batch's context that is: its messages stay where they are
 )
 
 // quarantined is what is kept in the open about a quarantined message.
@@ -101,7 +102,7 @@ func keptHeader(header map[string]string) map[string]string {
 func (a *App) quarantineMessage(ctx context.Context, source ingest.Source, stream string, rejected ingest.Rejected, now time.Time) error {
 	kept := aside{Origin: rejected.Origin}
 	if len(kept.Origin.Context) > ingest.MaxEventBytes {
-		kept.Origin.Context = json.RawMessage(`"too large"`) // which is refused again, as it would be
+		kept.Origin.Context = json.RawMessage(contextTooLarge)
 	}
 	row, err := a.quarantineRow(ctx, source, stream, rejected.Raw, rejected.Reason, kept, fmt.Sprintf("%013d#%s", now.UnixMilli(), a.NewID()), now)
 	if errors.Is(err, eventstore.ErrErased) {
@@ -315,6 +316,9 @@ func (a *App) releaseQuarantined(ctx context.Context, c *Call) (lambdaio.Respons
 func (s aside) again(from ingest.Source, hook *source.Webhook, receivedAt time.Time) ([]ingest.Message, error) {
 	if s.Message == nil {
 		return nil, errors.New("it is too large, or no JSON, and not kept whole")
+	}
+	if string(s.Origin.Context) == contextTooLarge {
+		return nil, errors.New("its batch's context is too large, and not kept")
 	}
 	raws, origin := []json.RawMessage{s.Message}, s.Origin
 	if s.Delivery != nil {
