@@ -130,6 +130,8 @@ type Call struct {
 	Actor string // "api:<key id>"
 	key   string // of the idempotency claim, "" for none
 	hash  string // of what was asked
+
+	unread *unread // of the messages that came with it, nil where nobody counts
 }
 
 // answerFunc answers a call.

@@ -64,11 +64,12 @@ type Origin struct {
 	IP      string          `json:"ip,omitempty"` // that a page's or an app's request came from
 }
 
-// Rejected is a message of an accepted batch that cannot be taken in.
+// Rejected is a message of an accepted batch that cannot be taken in, or that must be looked at.
 type Rejected struct {
 	Raw    json.RawMessage
 	Reason string
 	Origin Origin
+	Taken  bool // it is taken in all the same, as far as it is understood
 }
 
 // Request is one HTTP request of an SDK.
@@ -160,24 +161,10 @@ func (o Origin) Again(raw json.RawMessage, receivedAt time.Time) (m Message, err
 	return m, err
 }
 
-// Sender is whom a message names, as far as it can be read.
-func Sender(raw json.RawMessage) (userID, anonymousID string) {
-	clean, _, err := foreign.Clean(raw)
-	if err != nil {
-		return "", ""
-	}
-	m := foreign.In(clean, "", &foreign.Notes{})
-	return m.ID(MaxID, "userId"), m.ID(MaxID, "anonymousId")
-}
-
-// ID is what a message is recognised by when it comes again: its own id, and without one all that it says.
-func ID(raw json.RawMessage) string {
-	if clean, _, err := foreign.Clean(raw); err == nil {
-		if id := foreign.In(clean, "", &foreign.Notes{}).ID(MaxMessageID, "messageId"); id != "" {
-			return id
-		}
-	}
-	return string(raw)
+// Sender is whom a message names, as far as it can be read, and by what it is recognised when it comes again, "" for nothing.
+func Sender(raw json.RawMessage) (userID, anonymousID, messageID string) {
+	m := foreign.In(raw, "", &foreign.Notes{})
+	return m.ID(MaxID, "userId"), m.ID(MaxID, "anonymousId"), m.ID(MaxMessageID, "messageId")
 }
 
 // message reads one message. It is refused where it does not say who it is about, or what happened; whatever else cannot be read of
