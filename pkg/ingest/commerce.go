@@ -57,7 +57,7 @@ func lines(p foreign.Object, currency string) []order.Line {
 	for _, product := range products {
 		price, _ := minor(product, currency, "price")
 		lines = append(lines, order.Line{
-			ProductID: id(product, productID...), ProductName: product.Text(500, "name"), Category: product.Text(200, "category"), Quantity: pieces(product), PriceMinor: price,
+			ProductID: id(product, productNames(product)...), ProductName: product.Text(500, "name"), Category: product.Text(200, "category"), Quantity: pieces(product), PriceMinor: price,
 		})
 	}
 	return lines
@@ -83,8 +83,8 @@ func returned(p foreign.Object) (items []order.RefundItem, ok bool) {
 	products, told := p.Objects("products")
 	at := map[string]int{}
 	for _, product := range products {
-		id, n := id(product, productID...), pieces(product)
-		if !must(product, id, productID...) || n == 0 {
+		id, n := id(product, productNames(product)...), pieces(product)
+		if !must(product, id, productNames(product)...) || n == 0 {
 			return nil, false
 		}
 		if i, known := at[id]; known {
@@ -174,7 +174,7 @@ func commerce(m Message, p foreign.Object) any {
 			return activity.SearchPerformed{Query: q, ResultsCount: count(p, "results_count"), SessionID: id(p, sessionID...), Context: context(m)}
 		}
 	case "Product Viewed", "Product Clicked":
-		if product := id(p, productID...); must(p, product, productID...) {
+		if product := id(p, productNames(p)...); must(p, product, productNames(p)...) {
 			currency := currency(p)
 			price, _ := minor(p, currency, "price")
 			return activity.ProductViewed{
@@ -183,7 +183,7 @@ func commerce(m Message, p foreign.Object) any {
 			}
 		}
 	case "Product Added":
-		if cart, product := id(p, cartID...), id(p, productID...); must(p, cart, cartID...) && must(p, product, productID...) {
+		if cart, product := id(p, cartID...), id(p, productNames(p)...); must(p, cart, cartID...) && must(p, product, productNames(p)...) {
 			currency := currency(p)
 			price, _ := minor(p, currency, "price")
 			return activity.ItemAddedToCart{
@@ -191,7 +191,7 @@ func commerce(m Message, p foreign.Object) any {
 			}
 		}
 	case "Product Removed":
-		if cart, product := id(p, cartID...), id(p, productID...); must(p, cart, cartID...) && must(p, product, productID...) {
+		if cart, product := id(p, cartID...), id(p, productNames(p)...); must(p, cart, cartID...) && must(p, product, productNames(p)...) {
 			return activity.ItemRemovedFromCart{CartID: cart, ProductID: product, Quantity: pieces(p), Context: context(m)}
 		}
 	case "Cart Viewed":

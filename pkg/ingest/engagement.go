@@ -19,7 +19,7 @@ func engagement(m Message, p foreign.Object) any {
 		ids := p.IDs(100, 128, "product_ids")
 		products, _ := p.Objects("products")
 		for _, product := range products {
-			if product := id(product, productID...); product != "" && len(ids) < 100 {
+			if product := id(product, productNames(product)...); product != "" && len(ids) < 100 {
 				ids = append(ids, product)
 			}
 		}
@@ -30,7 +30,7 @@ func engagement(m Message, p foreign.Object) any {
 			}
 		}
 	case "Review Read", "Product Review Read":
-		if product := id(p, productID...); must(p, product, productID...) {
+		if product := id(p, productNames(p)...); must(p, product, productNames(p)...) {
 			return activity.ReviewRead{
 				ProductID: product, ReviewID: id(p, "review_id"), Rating: p.Text(10, "rating"), SessionID: id(p, sessionID...),
 				Properties: p.Rest("product_id", "sku", "review_id", "rating", "session_id"), Context: context(m),

@@ -314,6 +314,7 @@ func TestC3_NamesOfHelpers(t *testing.T) {
 			Total:  order.Amount{Decimal: "30", Currency: "TRY"},
 		}},
 		{"analytics-go", "Product Viewed", `{"id":"p1","sku":"s1","name":"Shoe","price":30,"currency":"TRY"}`, activity.ProductViewed{ProductID: "p1", ProductName: "Shoe", PriceMinor: 3000, Currency: "TRY"}},
+		{"none: it has the specification's name", "Product Viewed", `{"product_id":null,"id":"line 7","sku":"s1"}`, activity.ProductViewed{ProductID: "s1", Currency: "USD"}},
 		{"analytics-android", "Product Added", `{"cartId":"c1","id":"p1","price":30,"currency":"TRY"}`, activity.ItemAddedToCart{CartID: "c1", ProductID: "p1", Quantity: 1, PriceMinor: 3000, Currency: "TRY"}},
 		{"facade", "Checkout Step Completed", `{"checkoutId":"k1","step":1}`, activity.CheckoutStepCompleted{CheckoutID: "k1", Step: "shipping", StepNumber: 1}},
 		{"facade", "Product Removed", `{"cartId":"c1","productId":"p1"}`, activity.ItemRemovedFromCart{CartID: "c1", ProductID: "p1", Quantity: 1}},

@@ -17,10 +17,18 @@ var (
 	orderID    = []string{"order_id"}
 	cartID     = []string{"cart_id"}
 	checkoutID = []string{"checkout_id"}
-	productID  = []string{"product_id", "id", "sku", "sky"}
 	sessionID  = []string{"session_id"}
 	total      = []string{"total", "revenue", "value"}
 )
+
+// productNames are those of a product's id. In an object that has the specification's name, be it to say nothing, the name of the
+// helpers is something else's: of a line of Shopify's orders, its own.
+func productNames(p foreign.Object) []string {
+	if p.Names("product_id") {
+		return []string{"product_id", "sku"}
+	}
+	return []string{"product_id", "id", "sku", "sky"}
+}
 
 // events are what track events are called by the specifications that are understood, by what is common to all ways of writing them.
 var events = func() map[string]string {

@@ -2,6 +2,7 @@ package intake_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"testing"
 	"time"
 
@@ -211,6 +212,24 @@ func TestWhatBecomesOfMessages(t *testing.T) {
 	ada.When(t, bounce("")).Then(at(now, fingerprint(server, "m1"), bounced(""), invalid)...)
 	ada.When(t, bounce("Ada@example.com")).Then(at(now, fingerprint(server, "m1"), bounced("Ada@example.com"), invalid)...)
 	ada.When(t, bounce("grace@example.com")).Then(at(now, fingerprint(server, "m1"), bounced("grace@example.com"))...)
+}
+
+// TestP14_AnUnsubscriptionToldInWholeSeconds ends a consent of the same second: mail services count no smaller.
+func TestP14_AnUnsubscriptionToldInWholeSeconds(t *testing.T) {
+	second := now.Add(-time.Minute)
+	agreed := ada.Given(at(second.Add(900*time.Millisecond), "", granted(consent.Marketing, consent.Email))...)
+	gone := []any{channel.Unsubscribed{Channel: "email"}}
+	revoked := consent.Revoked{Purpose: consent.Marketing, Channel: consent.Email, Reason: "unsubscribed"}
+	for told, want := range map[string]struct {
+		at     time.Time
+		events []any
+	}{
+		fmt.Sprint(second.Unix()):                   {second, append(gone[:1:1], revoked)},
+		fmt.Sprint(second.UnixMilli() + 500):        {second.Add(500 * time.Millisecond), gone},
+		fmt.Sprint(second.Add(-time.Second).Unix()): {second.Add(-time.Second), gone},
+	} {
+		agreed.When(t, said(t, server, `{"type":"track","messageId":"m1","userId":"u1","event":"Unsubscribed","timestamp":`+told+`}`)).Then(at(want.at, fingerprint(server, "m1"), want.events...)...)
+	}
 }
 
 // TestWhoseBehaviourIsKept: a refusal on record, then what the banner says, then a consent on record, then what the source
