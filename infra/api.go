@@ -31,6 +31,9 @@ func newAPI(p *Platform) *api {
 	if p.UserTokenIssuer != "" {
 		settings["DEFTER_USER_TOKEN_ISSUER"], settings["DEFTER_USER_TOKEN_AUDIENCE"] = jsii.String(p.UserTokenIssuer), jsii.String(p.UserTokenFor)
 	}
+	if p.PlaceholderIDs != "" {
+		settings["DEFTER_PLACEHOLDER_IDS"] = jsii.String(p.PlaceholderIDs)
+	}
 	for _, row := range functions(func(f topology.Function) bool { return len(f.Routes) > 0 }) {
 		integration := awsapigatewayv2integrations.NewHttpLambdaIntegration(
 			jsii.String(pascal(row.Name)), newFunction(stack, p, row, nil, settings),

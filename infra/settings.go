@@ -33,6 +33,7 @@ type Settings struct {
 	MarketingTo     string // verified, or any address
 	UserTokenIssuer string // the OpenID Connect issuer of customers' tokens; "" for none
 	UserTokenFor    string // the audience of those tokens
+	PlaceholderIDs  string // ids that stand for nobody here, with commas between them
 	CartIdle        string // a Go duration, after which a cart counts as abandoned
 	ReturnWindow    string // a Go duration after delivery
 	KeepBehaviour   string // in the event store, in detail; a Go duration
@@ -64,6 +65,7 @@ func LoadSettings(node constructs.Node) (Settings, error) {
 		MarketingTo:     value("marketingTo", "verified"),
 		UserTokenIssuer: value("userTokenIssuer", ""),
 		UserTokenFor:    value("userTokenAudience", ""),
+		PlaceholderIDs:  value("placeholderIds", ""),
 		CartIdle:        value("cartIdle", "60m"),
 		ReturnWindow:    value("returnWindow", "720h"),
 		PaymentProvider: value("paymentProvider", ""),

@@ -19,6 +19,8 @@ import (
 	"defter/pkg/customer"
 	"defter/pkg/eventstore"
 	"defter/pkg/fault"
+	"defter/pkg/foreign"
+	"defter/pkg/identity"
 	"defter/pkg/ingest"
 	"defter/pkg/lambdaio"
 	"defter/pkg/payment"
@@ -72,6 +74,8 @@ type Settings struct {
 	DataController string // who answers for the data, as proofs of consent name them
 	// MarketingUnverified lets marketing go to addresses that nobody has shown to be the customer's.
 	MarketingUnverified bool
+
+	Placeholders identity.Placeholders // ids that stand for nobody here, beside those that do everywhere
 
 	CartIdle        time.Duration // after which a cart counts as abandoned; 0 for an hour
 	PaymentProvider string        // stripe, local, or "" for none: then orders cannot be paid here
@@ -127,6 +131,8 @@ type Call struct {
 	fresh bool   // the stream's name was made up for this call: nothing is there yet
 	key   string // of the idempotency claim, "" for none
 	hash  string // of what was asked
+
+	unread *unread // of the messages that came with it, nil where nobody counts
 }
 
 // answerFunc answers a call.
@@ -286,8 +292,11 @@ func (a *App) command(ctx context.Context, c *Call, stream string, status int, d
 	return record.Fold.Of(head), head.Version, nil
 }
 
-// emailKey is the claim on an email address.
+// emailKey is the claim on an email address, whichever way it is written.
 func (a *App) emailKey(ctx context.Context, email string) (string, error) {
+	if normal, err := customer.NormalEmail(email); err == nil {
+		email = normal
+	}
 	hash, err := a.Keyring.Lookup(ctx, "email", email)
 	return "UNIQUE#email#" + hash, err
 }
@@ -326,18 +335,18 @@ func emailTaken(err error) bool {
 
 // customerID is the id in the path, as the stream knows it.
 func (a *App) customerID(ctx context.Context, c *Call) (string, error) {
-	raw := c.Params["id"]
-	if raw == "" || len(raw) > ingest.MaxID || ingest.CleanText([]byte(raw)) != nil || strings.ContainsFunc(raw, func(r rune) bool { return r < 0x20 || r == 0x7f }) {
+	raw := foreign.ID(c.Params["id"])
+	if raw == "" || len(raw) > ingest.MaxID || foreign.Check([]byte(raw)) != nil || strings.ContainsFunc(raw, func(r rune) bool { return r < 0x20 || r == 0x7f }) {
 		return "", fault.New(fault.Invalid, "invalid-id", "the customer id must have 1 to %d bytes of text", ingest.MaxID)
 	}
 	id, _, err := a.resolve(ctx, raw)
 	return id, err
 }
 
-// resolve turns an id that a client uses into the id of a stream. One that could identify a person, such as an email
+// resolve turns an id that a client uses into the id of a stream, in the one form in which ids are compared. One that could identify a person, such as an email
 // address or a telephone number, is replaced by a keyed hash: stream names cannot be erased.
 func (a *App) resolve(ctx context.Context, raw string) (id string, hidden bool, err error) {
-	if opaque(raw) {
+	if raw = foreign.ID(raw); opaque(raw) {
 		return raw, false, nil
 	}
 	hash, err := a.Keyring.Lookup(ctx, "id", raw)
@@ -409,7 +418,7 @@ func given(name string, to, from *string) error {
 
 // decodePatch reads a call's JSON body strictly into in, where null has a meaning.
 func decodePatch(c *Call, in any) error {
-	if err := ingest.CleanText(c.Body); err != nil {
+	if err := foreign.Check(c.Body); err != nil {
 		return fault.New(fault.Invalid, "invalid-text", "%s", err)
 	}
 	body := strings.TrimSpace(string(c.Body))
@@ -421,6 +430,7 @@ func decodePatch(c *Call, in any) error {
 	}
 	d := json.NewDecoder(strings.NewReader(body))
 	d.DisallowUnknownFields()
+	d.UseNumber()
 	if err := d.Decode(in); err != nil {
 		return fault.New(fault.Invalid, "invalid-json", "%s", jsonDetail(err))
 	}

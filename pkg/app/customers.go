@@ -249,7 +249,7 @@ func profilePatch(c *Call) (func(customer.State) (customer.UpdateProfile, error)
 			return nil, fault.New(fault.Invalid, "invalid-attribute", "an attribute's name has 1 to 100 bytes")
 		}
 		switch value.(type) {
-		case nil, string, bool, float64:
+		case nil, string, bool, json.Number:
 		default:
 			return nil, fault.New(fault.Invalid, "invalid-attribute", "an attribute must be a string, a number, a boolean or null")
 		}

@@ -13,6 +13,7 @@ import (
 	"defter/pkg/customer"
 	"defter/pkg/eventstore"
 	"defter/pkg/fault"
+	"defter/pkg/mailbox"
 	"defter/pkg/record"
 	"defter/pkg/template"
 	"defter/pkg/view"
@@ -172,8 +173,12 @@ func (a *App) compose(ctx context.Context, job EmailJob, c customer.State) (Mail
 	if err != nil {
 		return Mail{}, err
 	}
+	address, err := mailbox.Parse(c.Email)
+	if err != nil {
+		return Mail{}, err
+	}
 	return Mail{
-		CustomerID: job.CustomerID, IdempotencyKey: job.IdempotencyKey, From: a.Settings.EmailFrom, To: c.Email,
+		CustomerID: job.CustomerID, IdempotencyKey: job.IdempotencyKey, From: a.Settings.EmailFrom, To: address.Mail,
 		Subject: text.Subject, Text: text.Text, HTML: text.HTML,
 	}, nil
 }

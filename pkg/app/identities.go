@@ -10,6 +10,7 @@ import (
 	"defter/pkg/customer"
 	"defter/pkg/eventstore"
 	"defter/pkg/fault"
+	"defter/pkg/foreign"
 	"defter/pkg/identity"
 	"defter/pkg/ingest"
 	"defter/pkg/lambdaio"
@@ -97,7 +98,7 @@ func (a *App) linkIdentity(ctx context.Context, c *Call) (lambdaio.Response, err
 		return lambdaio.Response{}, err
 	}
 	raw := cmp.Or(in.AnonymousID, in.UserID)
-	if in.AnonymousID != nil && in.UserID != nil || raw == nil || len(*raw) > ingest.MaxID || identity.Blocked(*raw) {
+	if in.AnonymousID != nil && in.UserID != nil || raw == nil || len(*raw) > ingest.MaxID || a.Settings.Placeholders.Blocks(foreign.ID(*raw)) {
 		return lambdaio.Response{}, fault.New(fault.Invalid, "invalid-id", "give either anonymousId or userId, of at most %d bytes, and no placeholder such as null", ingest.MaxID)
 	}
 	other, _, err := a.resolve(ctx, *raw)
@@ -118,11 +119,11 @@ func (a *App) linkIdentity(ctx context.Context, c *Call) (lambdaio.Response, err
 // unlinkIdentity answers DELETE /v1/customers/{id}/identities/{kind}/{identity}: what was merged wrongly is apart again, and is not
 // linked again by itself.
 func (a *App) unlinkIdentity(ctx context.Context, c *Call) (lambdaio.Response, error) {
-	raw, kind, reason := c.Params["identity"], c.Params["kind"], c.Query.Get("reason")
+	raw, kind, reason := foreign.ID(c.Params["identity"]), c.Params["kind"], c.Query.Get("reason")
 	if raw == "" || len(raw) > ingest.MaxID || kind != "anonymous" && kind != "user" {
 		return lambdaio.Response{}, fault.New(fault.Invalid, "invalid-id", "the path ends in anonymous/<id> or user/<id>")
 	}
-	if ingest.CleanText([]byte(reason)) != nil {
+	if foreign.Check([]byte(reason)) != nil {
 		return lambdaio.Response{}, fault.New(fault.Invalid, "invalid-text", "reason must be text")
 	}
 	other, _, err := a.resolve(ctx, raw)

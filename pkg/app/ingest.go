@@ -42,10 +42,13 @@ func (a *App) ingest(ctx context.Context, c *Call, source ingest.Source, parsed 
 	}
 	for i, m := range parsed.Messages {
 		m.Origin.IP = from
-		m, told, reason := refused(source, m)
+		m, told, reason := a.refused(source, m)
 		if reason != "" {
 			parsed.Rejected = append(parsed.Rejected, ingest.Rejected{Raw: m.Raw, Reason: reason, Origin: m.Origin})
 			continue
+		}
+		if doubt := ingest.Doubt(m, source); doubt != "" {
+			parsed.Rejected = append(parsed.Rejected, ingest.Rejected{Raw: m.Raw, Reason: doubt, Origin: m.Origin, Taken: true})
 		}
 		if m.Context.IP == "" {
 			m.Context.IP = from
@@ -86,6 +89,8 @@ func (a *App) ingest(ctx context.Context, c *Call, source ingest.Source, parsed 
 			return err
 		}
 	}
+	c.unread = &unread{}
+	defer c.unread.tell(ctx, source)
 	if err := a.takeStreams(ctx, c, source, &messages); err != nil {
 		return err
 	}
@@ -94,9 +99,9 @@ func (a *App) ingest(ctx context.Context, c *Call, source ingest.Source, parsed 
 
 // refused is a message without ids that stand for none, what it reports of an order, and why it is not taken, "" if it is. A report of
 // an order that is known needs nobody's id: the order says whose it is.
-func refused(source ingest.Source, m ingest.Message) (named ingest.Message, told order.Report, reason string) {
+func (a *App) refused(source ingest.Source, m ingest.Message) (named ingest.Message, told order.Report, reason string) {
 	nobody := m.UserID == "" && m.AnonymousID == ""
-	named, blocked := intake.Named(m)
+	named, blocked := intake.Named(m, a.Settings.Placeholders)
 	told = intake.Report(named, source)
 	switch reason = source.Refuses(m); {
 	case reason != "" || !blocked || nobody && intake.FollowsUp(told):
@@ -182,7 +187,7 @@ func (a *App) route(ctx context.Context, in *intake.Message) (string, error) {
 
 // takeOne stores one message by itself, and fails if it cannot be taken in.
 func (a *App) takeOne(ctx context.Context, c *Call, source ingest.Source, m ingest.Message) error {
-	m, told, reason := refused(source, m)
+	m, told, reason := a.refused(source, m)
 	if reason != "" {
 		return fault.New(fault.Invalid, "invalid-event", "%s", reason)
 	}
@@ -255,7 +260,8 @@ func (a *App) takeAll(ctx context.Context, c *Call, source ingest.Source, stream
 	_, isCustomer := view.CustomerID(stream)
 	take := intake.Take{Customer: isCustomer, Source: source, Messages: messages, Controller: a.Settings.DataController, EmailsTaken: map[string]bool{}, Placed: map[string]bool{}}
 	emails := map[string]string{} // addresses by the keys of their claims
-	paid := false                 // whether somebody never heard of was taken from the budgets
+	var decided []eventstore.New
+	paid := false // whether somebody never heard of was taken from the budgets
 	command := eventstore.Command{
 		Stream: stream, Folds: []eventstore.AnyFold{record.Fold, ingest.SeenFold}, Fact: true,
 		Meta: eventstore.Meta{Actor: c.Actor, Source: source.Kind, CorrelationID: correlation(c)},
@@ -270,6 +276,7 @@ func (a *App) takeAll(ctx context.Context, c *Call, source ingest.Source, stream
 			if err != nil {
 				return eventstore.Decision{}, err
 			}
+			decided = events
 			return a.claimed(ctx, h, events, emails)
 		},
 	}
@@ -277,6 +284,9 @@ func (a *App) takeAll(ctx context.Context, c *Call, source ingest.Source, stream
 		_, _, err := a.Log.Handle(ctx, command)
 		taken, ok := errors.AsType[*eventstore.TakenError](err)
 		switch {
+		case err == nil:
+			c.unread.add(decided)
+			return nil
 		case emailTaken(err):
 			take.EmailsTaken[emails[taken.Key]] = true
 		case ok:
@@ -333,7 +343,9 @@ func (a *App) claimed(ctx context.Context, h *eventstore.Head, events []eventsto
 		if err != nil {
 			return eventstore.Decision{}, err
 		}
-		emails[key] = email
+		if emails[key], err = customer.NormalEmail(email); err != nil {
+			return eventstore.Decision{}, err
+		}
 	}
 	claims, err := a.emailClaims(ctx, h.Stream, data)
 	return eventstore.Decision{Events: events, Claims: mergeClaims(a.orderClaims(h, data), claims)}, err
@@ -355,8 +367,8 @@ func mergeClaims(claims, more []eventstore.Claim) []eventstore.Claim {
 // senderOf names the stream of a message that cannot be understood whole, the system's own where nobody is named.
 func (a *App) senderOf(ctx context.Context, raw json.RawMessage) (string, error) {
 	var in intake.Message
-	in.UserID, in.AnonymousID = ingest.Sender(raw)
-	in.Message, _ = intake.Named(in.Message)
+	in.UserID, in.AnonymousID, _ = ingest.Sender(raw)
+	in.Message, _ = intake.Named(in.Message, a.Settings.Placeholders)
 	if n := max(len(in.UserID), len(in.AnonymousID)); n == 0 || n > ingest.MaxID {
 		return quarantineOwner, nil
 	}

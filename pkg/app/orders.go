@@ -13,6 +13,7 @@ import (
 	"defter/pkg/customer"
 	"defter/pkg/eventstore"
 	"defter/pkg/fault"
+	"defter/pkg/foreign"
 	"defter/pkg/ingest"
 	"defter/pkg/lambdaio"
 	"defter/pkg/order"
@@ -155,6 +156,7 @@ func (a *App) placeOrder(ctx context.Context, c *Call) (lambdaio.Response, error
 	id, cart := a.NewID(), ""
 	set(&id, in.OrderID)
 	set(&cart, in.CartID)
+	in.CustomerID, cart = foreign.ID(in.CustomerID), foreign.ID(cart)
 	if id == "" || !opaque(id) || in.CartID != nil && (cart == "" || len(cart) > 128) {
 		return lambdaio.Response{}, fault.New(fault.Invalid, "invalid-id", "orderId must have 1 to 100 letters, digits and ._:- that are not just a long number, and cartId 1 to 128 bytes")
 	}
@@ -262,9 +264,9 @@ func (a *App) ownerOf(ctx context.Context, orderID string) (stream string, versi
 
 // whose finds the customer of the order in the path.
 func (a *App) whose(ctx context.Context, c *Call) (id, stream string, err error) {
-	id = c.Params["id"]
+	id = foreign.ID(c.Params["id"])
 	absent := fault.New(fault.NotFound, "order-not-found", "there is no such order")
-	if id == "" || len(id) > 128 || ingest.CleanText([]byte(id)) != nil {
+	if id == "" || len(id) > 128 || foreign.Check([]byte(id)) != nil {
 		return "", "", absent
 	}
 	stream, _, ok, err := a.ownerOf(ctx, id)

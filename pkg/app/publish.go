@@ -97,7 +97,7 @@ func published(c eventstore.Commit, i int, omitted bool) (Entry, error) {
 	p := lambdaio.Published{
 		ID: c.EventID(i), Type: r.Type, SchemaVersion: r.Schema, Stream: c.Stream, Version: c.Version(i),
 		OccurredAt: r.OccurredAt.Format(time.RFC3339Nano), RecordedAt: c.RecordedAt.Format(time.RFC3339Nano),
-		CorrelationID: c.CorrelationID, CausationID: c.CausationID, Actor: c.Actor, Source: c.Source, Data: r.Data,
+		CorrelationID: c.CorrelationID, CausationID: c.CausationID, Actor: c.Actor, Source: c.Source, Notes: r.Notes, Data: r.Data,
 	}
 	if omitted {
 		p.Data, p.Omitted = nil, true
@@ -142,6 +142,6 @@ func (a *App) Event(ctx context.Context, p lambdaio.Published) (eventstore.Event
 	return eventstore.Event{
 		ID: p.ID, Type: p.Type, Schema: a.Log.Catalog.Schema(p.Type), Stream: p.Stream, Version: p.Version,
 		OccurredAt: occurred, RecordedAt: recorded, CorrelationID: p.CorrelationID, CausationID: p.CausationID,
-		Actor: p.Actor, Source: p.Source, Data: data,
+		Actor: p.Actor, Source: p.Source, Notes: p.Notes, Data: data,
 	}, nil
 }

@@ -14,9 +14,11 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"defter/pkg/eventstore"
 	"defter/pkg/fault"
+	"defter/pkg/foreign"
 	"defter/pkg/ingest"
 	"defter/pkg/lambdaio"
 	"defter/pkg/metric"
@@ -33,7 +35,8 @@ type QuarantinedShown struct {
 	Reason     string          `json:"reason"`
 	ReceivedAt time.Time       `json:"receivedAt"`
 	Bytes      int             `json:"bytes" description:"of the message; no more than 32 KB of it are kept"`
-	Message    json.RawMessage `json:"message,omitempty" description:"as it came, where it is JSON and not too large"`
+	Message    json.RawMessage `json:"message,omitempty" description:"as it came, where it is JSON in UTF-8 and not too large; half a character of it stands as U+FFFD"`
+	Raw        []byte          `json:"raw,omitempty" format:"base64" description:"the bytes that came, in base64, where message cannot show them; the beginning of what is too large"`
 }
 
 // QuarantineList is a page of quarantined messages, the newest first.
@@ -53,6 +56,8 @@ const (
 	quarantineOwner  = "SYSTEM#quarantine" // whose data key seals messages of nobody in particular
 	quarantinePage   = 50                  // messages in an answer
 	maxKeptHeader    = 16 << 10            // bytes of a delivery's header
+	unmatched        = "no rule fits the delivery"
+	contextTooLarge  = `"too large"` // in the place of a batch's context that is: its messages stay where they are
 )
 
 // quarantined is what is kept in the open about a quarantined message.
@@ -67,8 +72,10 @@ type quarantined struct {
 // again, of unknown consent and time.
 type aside struct {
 	Message json.RawMessage `json:"message,omitempty"`
-	Cut     []byte          `json:"cut,omitempty"` // the beginning of one that is too large to be kept
+	Cut     []byte          `json:"cut,omitempty"` // one that is no JSON in UTF-8, or the beginning of one that is too large to be kept
 	Origin  ingest.Origin   `json:"origin"`
+	// Taken says that it was taken in, as far as it was understood.
+	Taken bool `json:"taken,omitempty"`
 	// MessageID is what was made up for a message that had none and waits for its order.
 	MessageID string  `json:"messageId,omitempty"`
 	Delivery  *posted `json:"delivery,omitempty"` // of a webhook's element, which is no message yet
@@ -95,22 +102,26 @@ func keptHeader(header map[string]string) map[string]string {
 	return kept
 }
 
-// quarantineMessage keeps a message of an accepted request that cannot be taken in, with the reason. It is sealed under the
-// data key of whom it is about, and so goes with them; of somebody erased nothing is kept. Who was never heard of gets no key for
-// it: names can be made up without end.
+// quarantineMessage keeps a message of an accepted request that cannot be taken in, or must be looked at, with the reason: once,
+// however often it is sent, if it has an id of its own. It is sealed under the data key of whom it is about, and so goes with them; of somebody erased nothing is
+// kept. Who was never heard of gets no key for it: names can be made up without end.
 func (a *App) quarantineMessage(ctx context.Context, source ingest.Source, stream string, rejected ingest.Rejected, now time.Time) error {
-	kept := aside{Origin: rejected.Origin}
+	kept := aside{Origin: rejected.Origin, Taken: rejected.Taken}
 	if len(kept.Origin.Context) > ingest.MaxEventBytes {
-		kept.Origin.Context = json.RawMessage(`"too large"`) // which is refused again, as it would be
+		kept.Origin.Context = json.RawMessage(contextTooLarge)
 	}
-	row, err := a.quarantineRow(ctx, source, stream, rejected.Raw, rejected.Reason, kept, fmt.Sprintf("%013d#%s", now.UnixMilli(), a.NewID()), now)
+	id := a.NewID()
+	if _, _, own := ingest.Sender(rejected.Raw); own != "" {
+		id = digest(source.ID, stream, own)
+	}
+	row, err := a.quarantineRow(ctx, source, stream, rejected.Raw, rejected.Reason, kept, fmt.Sprintf("%013d#%s", now.UnixMilli(), id), now)
 	if errors.Is(err, eventstore.ErrErased) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	return a.Views.Table.Put(ctx, row)
+	return a.putAside(ctx, source, row, id, rejected.Reason)
 }
 
 // quarantineElement keeps an element of a webhook's delivery that fits no rule, once however often it is delivered. Nobody
@@ -118,17 +129,25 @@ func (a *App) quarantineMessage(ctx context.Context, source ingest.Source, strea
 func (a *App) quarantineElement(ctx context.Context, source ingest.Source, raw json.RawMessage, from posted, now time.Time) error {
 	// What tells two deliveries of the same words apart, where the service says so.
 	id := digest(source.ID, from.Header["webhook-id"], from.Header["x-shopify-webhook-id"], string(raw))
-	row, err := a.quarantineRow(ctx, source, quarantineOwner, raw, "no rule fits the delivery", aside{Delivery: &from}, fmt.Sprintf("%013d#%s", now.UnixMilli(), id), now)
+	row, err := a.quarantineRow(ctx, source, quarantineOwner, raw, unmatched, aside{Delivery: &from}, fmt.Sprintf("%013d#%s", now.UnixMilli(), id), now)
 	if err != nil {
 		return err
 	}
+	return a.putAside(ctx, source, row, id, unmatched)
+}
+
+// putAside stores a quarantined message, unless the same one is there already or was.
+func (a *App) putAside(ctx context.Context, source ingest.Source, row view.Row, id, reason string) error {
 	known := view.Row{PK: "QUARANTINED#" + source.ID, SK: id, TTL: row.TTL} // a row of its own: the other's place tells the time
-	_, err = a.Views.Table.Replace(ctx, known, 0, []view.Row{row}, nil)
+	put, err := a.Views.Table.Replace(ctx, known, 0, []view.Row{row}, nil)
+	if put {
+		slog.WarnContext(ctx, "event quarantined", metric.Count(metric.EventsQuarantined, 1), "source", source.ID, "reason", reason)
+	}
 	return err
 }
 
 func (a *App) quarantineRow(ctx context.Context, source ingest.Source, stream string, raw json.RawMessage, reason string, kept aside, sk string, now time.Time) (view.Row, error) {
-	if kept.Message = raw; len(raw) > ingest.MaxEventBytes || !json.Valid(raw) {
+	if kept.Message = raw; len(raw) > ingest.MaxEventBytes || !json.Valid(raw) || !utf8.Valid(raw) {
 		kept.Message, kept.Cut = nil, raw[:min(len(raw), ingest.MaxEventBytes)]
 	}
 	var content bytes.Buffer
@@ -155,7 +174,6 @@ func (a *App) quarantineRow(ctx context.Context, source ingest.Source, stream st
 	if row.Data, err = json.Marshal(quarantined{Reason: reason, Bytes: len(raw), Stream: stream, About: about}); err != nil {
 		return view.Row{}, err
 	}
-	slog.WarnContext(ctx, "event quarantined", metric.Count(metric.EventsQuarantined, 1), "source", source.ID, "reason", reason)
 	return row, nil
 }
 
@@ -249,11 +267,15 @@ func (a *App) showQuarantined(ctx context.Context, row view.Row) (QuarantinedSho
 	if err := json.Unmarshal(content, &kept); err != nil {
 		return QuarantinedShown{}, kept, fmt.Errorf("quarantined message: %w", err)
 	}
+	clean, _, err := foreign.Clean(kept.Message)
+	if err != nil {
+		return QuarantinedShown{}, kept, fmt.Errorf("quarantined message: %w", err)
+	}
 	at, _, _ := strings.Cut(row.SK, "#")
 	ms, _ := strconv.ParseInt(at, 10, 64) // we wrote it
 	return QuarantinedShown{
 		ID: quarantineID(row), SourceID: strings.TrimPrefix(row.PK, quarantinePrefix), Reason: open.Reason, Bytes: open.Bytes,
-		ReceivedAt: time.UnixMilli(ms).UTC(), Message: kept.Message,
+		ReceivedAt: time.UnixMilli(ms).UTC(), Message: clean, Raw: kept.Cut,
 	}, kept, nil
 }
 
@@ -292,7 +314,7 @@ func (a *App) releaseQuarantined(ctx context.Context, c *Call) (lambdaio.Respons
 		return lambdaio.Response{}, fault.Because(err, fault.Rejected, "still-invalid", "%s", err)
 	}
 	for _, m := range messages {
-		if m.MessageID == "" { // so that a release made twice stores it once
+		if m.MessageID == "" || kept.Taken { // so that a release made twice stores it once, and what was taken in before is more than it was
 			m.MessageID = sk
 		}
 		if err := a.takeOne(ctx, c, source, m); err != nil {
@@ -316,6 +338,9 @@ func (s aside) again(from ingest.Source, hook *source.Webhook, receivedAt time.T
 	if s.Message == nil {
 		return nil, errors.New("it is too large, or no JSON, and not kept whole")
 	}
+	if string(s.Origin.Context) == contextTooLarge {
+		return nil, errors.New("its batch's context is too large, and not kept")
+	}
 	raws, origin := []json.RawMessage{s.Message}, s.Origin
 	if s.Delivery != nil {
 		if hook == nil {
@@ -334,7 +359,7 @@ func (s aside) again(from ingest.Source, hook *source.Webhook, receivedAt time.T
 			return nil, err
 		}
 		if len(made.Messages) == 0 || len(made.Unmatched) > 0 {
-			return nil, errors.New("no rule fits the delivery")
+			return nil, errors.New(unmatched)
 		}
 		raws = made.Messages
 	}
@@ -346,6 +371,9 @@ func (s aside) again(from ingest.Source, hook *source.Webhook, receivedAt time.T
 		}
 		if reason := from.Refuses(m); reason != "" {
 			return nil, errors.New(reason)
+		}
+		if doubt := ingest.Doubt(m, from); s.Taken && doubt != "" {
+			return nil, errors.New(doubt)
 		}
 		m.MessageID = cmp.Or(m.MessageID, s.MessageID)
 		messages[i] = m

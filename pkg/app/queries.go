@@ -37,6 +37,7 @@ type EventShown struct {
 	CausationID   string    `json:"causationId,omitempty"`
 	Actor         string    `json:"actor,omitempty"`
 	Source        string    `json:"source,omitempty"`
+	Notes         []string  `json:"notes,omitempty" maxItems:"16" description:"what could not be read of the message that it came in, as field:reason, such as properties.currency:unreadable; no values"`
 	Data          any       `json:"data"`
 }
 
@@ -103,7 +104,7 @@ func eventShown(e eventstore.Event) EventShown {
 		d.PaymentToken = "" // nobody needs to see it again
 		e.Data = d
 	}
-	return EventShown{e.ID, e.Type, e.Version, e.Span, e.Schema, e.OccurredAt, e.RecordedAt, e.CorrelationID, e.CausationID, e.Actor, e.Source, e.Data}
+	return EventShown{e.ID, e.Type, e.Version, e.Span, e.Schema, e.OccurredAt, e.RecordedAt, e.CorrelationID, e.CausationID, e.Actor, e.Source, e.Notes, e.Data}
 }
 
 func (a *App) filter(c *Call) (func(eventstore.Event) bool, error) {

@@ -9,6 +9,7 @@ import (
 	"defter/pkg/activity"
 	"defter/pkg/eventstore"
 	"defter/pkg/fault"
+	"defter/pkg/foreign"
 	"defter/pkg/money"
 	"defter/pkg/order"
 )
@@ -117,7 +118,7 @@ var Decider = eventstore.Decider[State, any, any]{
 // Evolve folds one event that happened at a time and was recorded at another; events of other packages only let time pass.
 func Evolve(s State, event any, at, recorded time.Time) State {
 	if placed, ok := event.(order.Placed); ok && placed.CartID == "" {
-		return s.ordered(at)
+		return s.ordered(foreign.Reach(at))
 	}
 	id, change := s.changed(event, at)
 	old := false
@@ -233,7 +234,7 @@ func (s State) changed(event any, at time.Time) (string, func(Cart) Cart) {
 			}
 		}
 	case order.Placed:
-		return e.CartID, func(c Cart) Cart { return c.over(at) }
+		return e.CartID, func(c Cart) Cart { return c.over(foreign.Reach(at)) }
 	case Abandoned:
 		return e.CartID, func(c Cart) Cart { return c.left(e.Episode, e.AbandonedAt) }
 	case CheckoutAbandoned:

@@ -164,3 +164,18 @@ func TestStateIsBounded(t *testing.T) {
 		t.Errorf("left %v", left)
 	}
 }
+
+// TestP14_AnOrderToldInWholeSecondsTakesAllOfItsSecond: what was put into the cart in the same second was bought with it.
+func TestP14_AnOrderToldInWholeSecondsTakesAllOfItsSecond(t *testing.T) {
+	put, second := noon.Add(7*time.Second+400*time.Millisecond), noon.Add(7*time.Second)
+	for name, bought := range map[string]order.Placed{"the cart": {OrderID: "o1", CartID: "c1"}, "all carts": {OrderID: "o1"}} {
+		for said, open := range map[time.Time]bool{second: false, second.Add(300 * time.Millisecond): true, put: false} {
+			s := cart.Evolve(cart.State{}, add("p1", 1), put, put)
+			s = cart.Evolve(s, bought, said, put)
+			events, err := cart.Decide(s, cart.Abandon{At: noon.Add(2 * idle), Idle: idle})
+			if err != nil || (len(events) > 0) != open {
+				t.Errorf("%s, bought at %s: %+v, %v", name, said.Format("05.000"), events, err)
+			}
+		}
+	}
+}

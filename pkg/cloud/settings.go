@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"defter/pkg/app"
@@ -35,7 +36,8 @@ type Settings struct {
 	ReturnWindow, CartIdle             time.Duration
 	DataController                     string
 	MarketingUnverified                bool
-	UserTokenIssuer, UserTokenAudience string // of the tokens by which customers prove who they are; "" for none
+	UserTokenIssuer, UserTokenAudience string   // of the tokens by which customers prove who they are; "" for none
+	Placeholders                       []string // ids that stand for nobody
 }
 
 // Environment reads the settings and reports everything wrong with them at once. What a function may not touch is not in
@@ -75,6 +77,9 @@ func Environment() (Settings, error) {
 	}
 	if (s.UserTokenIssuer == "") != (s.UserTokenAudience == "") {
 		errs = append(errs, errors.New("DEFTER_USER_TOKEN_ISSUER and DEFTER_USER_TOKEN_AUDIENCE are set together or not at all"))
+	}
+	if raw := os.Getenv("DEFTER_PLACEHOLDER_IDS"); raw != "" {
+		s.Placeholders = strings.Split(raw, ",")
 	}
 	s.ReturnWindow = app.DefaultReturnWindow
 	if raw := os.Getenv("DEFTER_RETURN_WINDOW"); raw != "" {

@@ -9,6 +9,7 @@ import (
 
 	"defter/pkg/eventstore"
 	"defter/pkg/fault"
+	"defter/pkg/foreign"
 )
 
 // Purpose is what a consent is for.
@@ -230,7 +231,11 @@ func choose(s State, c Choose) ([]any, error) {
 		if current.Purpose != c.Purpose {
 			continue
 		}
-		if c.At.Before(current.changedAt()) {
+		said := c.At
+		if !c.Granted { // in doubt about which came last within a second, the refusal
+			said = foreign.Reach(said)
+		}
+		if said.Before(current.changedAt()) {
 			return nil, nil
 		}
 		if current.Status == StatusActive {

@@ -424,3 +424,21 @@ func checkSchema(t *rapid.T, catalog *eventstore.Catalog, event any) {
 		t.Fatalf("%s: %v", data, err)
 	}
 }
+
+// TestP14_ARefusalToldInWholeSecondsLastsToItsEnd: of a consent and a refusal within a second, nobody knows which came last.
+func TestP14_ARefusalToldInWholeSecondsLastsToItsEnd(t *testing.T) {
+	second := time.Date(2026, 3, 1, 12, 0, 7, 0, time.UTC)
+	agreed := second.Add(900 * time.Millisecond)
+	expires := consent.Expiry(agreed)
+	s := consent.Evolve(consent.State{}, consent.Granted{Purpose: consent.Analytics, Channel: consent.Push, ExpiresAt: &expires}, agreed)
+	for said, refused := range map[time.Time]bool{second: true, second.Add(800 * time.Millisecond): false, agreed: true, second.Add(-time.Millisecond): false} {
+		events, err := consent.Decide(s, consent.Choose{Purpose: consent.Analytics, Channel: consent.Push, At: said})
+		if err != nil || (len(events) == 1) != refused {
+			t.Errorf("refused at %s: %+v, %v", said.Format("05.000"), events, err)
+		}
+	}
+	s = consent.Evolve(s, consent.Revoked{Purpose: consent.Analytics, Channel: consent.Push}, agreed)
+	if events, err := consent.Decide(s, consent.Choose{Purpose: consent.Analytics, Granted: true, Channel: consent.Push, At: second}); err != nil || len(events) > 0 {
+		t.Errorf("granted in the same second: %+v, %v", events, err)
+	}
+}

@@ -66,6 +66,7 @@ type CompleteDeletion struct {
 type Identify struct {
 	Email      string // "" for unknown; not taken over where EmailTaken
 	EmailTaken bool   // another customer has this address
+	ClearEmail bool   // there is none
 	Profile    UpdateProfile
 	Source     string
 	ExternalID string
@@ -74,6 +75,7 @@ type Identify struct {
 	VisitorID  string
 	At         time.Time // when it was said: of two clients the later counts, whichever arrives first
 	Timed      bool      // the client said when; else At is when it arrived, and of two at once what arrives later counts
+	Undated    bool      // the client said when, and nobody can tell: it may be older than anything, and replaces nothing that is known
 }
 
 // LinkVisitor records that an anonymous visitor is this customer. Unless it is Asked for by somebody who knows, it does not

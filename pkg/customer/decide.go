@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"net/mail"
 	"reflect"
 	"slices"
 	"strings"
@@ -13,6 +12,7 @@ import (
 
 	"defter/pkg/eventstore"
 	"defter/pkg/fault"
+	"defter/pkg/mailbox"
 )
 
 // Limits of a customer.
@@ -328,10 +328,11 @@ func register(s State, c Register) ([]any, error) {
 	if s.Status != StatusNone {
 		return nil, fault.New(fault.Conflict, "customer-exists", "this customer exists already")
 	}
-	email, err := NormalEmail(c.Email)
+	address, err := mailbox.Parse(c.Email)
 	if err != nil {
 		return nil, err
 	}
+	email := address.Shown
 	switch {
 	case !c.TermsAccepted:
 		return nil, fault.New(fault.Rejected, "terms-not-accepted", "the terms must be accepted")
@@ -383,16 +384,16 @@ func requestVerification(s State, c RequestVerification) ([]any, error) {
 }
 
 func changeEmail(s State, c ChangeEmail) ([]any, error) {
-	email, err := NormalEmail(c.Email)
+	address, err := mailbox.Parse(c.Email)
 	if err != nil {
 		return nil, err
 	}
-	if email == s.Email {
+	if mailbox.Same(address.Shown, s.Email) {
 		return nil, nil
 	}
 	return []any{
-		EmailUpdated{OldEmail: s.Email, NewEmail: email, IPAddress: c.IPAddress, UserAgent: c.UserAgent, RequiresVerification: true},
-		requested(email, c.Verification),
+		EmailUpdated{OldEmail: s.Email, NewEmail: address.Shown, IPAddress: c.IPAddress, UserAgent: c.UserAgent, RequiresVerification: true},
+		requested(address.Shown, c.Verification),
 	}, nil
 }
 
@@ -488,22 +489,23 @@ func identify(s State, c Identify) ([]any, error) {
 			p.DateOfBirth = nil
 		}
 	}
-	email, err := NormalEmail(c.Email)
+	address, err := mailbox.Parse(c.Email)
 	if err != nil || c.EmailTaken {
 		if c.Email != "" { // keep it as the client's word, not as an address to write to
 			p.Attributes = Merged(p.Attributes, map[string]any{"email": clip(c.Email, 254)})
 		}
-		email = ""
+		address = mailbox.Address{}
 	}
-	email, p, confirmed := overdue(s, email, p, c.At, c.Timed)
+	said, confirmed := overdue(s, c, address.Shown, p)
+	p = said.profile
 	if s.Status == StatusNone {
 		created := Created{
-			Email: email, FirstName: value(p.FirstName), LastName: value(p.LastName), Phone: value(p.Phone),
+			Email: said.email, FirstName: value(p.FirstName), LastName: value(p.LastName), Phone: value(p.Phone),
 			ExternalID: c.ExternalID, Source: c.Source, IPAddress: c.IPAddress, UserAgent: c.UserAgent,
 		}
 		events, s = append(events, created), Evolve(s, created, c.At)
-	} else if email != "" && email != s.Email {
-		changed := EmailUpdated{OldEmail: s.Email, NewEmail: email, IPAddress: c.IPAddress, UserAgent: c.UserAgent}
+	} else if said.email != "" && !mailbox.Same(said.email, s.Email) || said.noEmail && s.Email != "" {
+		changed := EmailUpdated{OldEmail: s.Email, NewEmail: said.email, IPAddress: c.IPAddress, UserAgent: c.UserAgent}
 		events, s = append(events, changed), Evolve(s, changed, c.At)
 	}
 	p.Attributes = fitting(s.Attributes, p.Attributes)
@@ -611,22 +613,31 @@ func without(list []string, entry string) []string {
 	return slices.DeleteFunc(slices.Clone(list), func(e string) bool { return e == entry })
 }
 
+// said is what counts of what a client said.
+type said struct {
+	email   string
+	noEmail bool // that there is none
+	profile UpdateProfile
+}
+
 // overdue leaves of what a client said what somebody else has not said since, and returns the traits that it only
 // confirms. Of two who said something at the same time, the greater value counts, so that it does not matter which of them
-// arrives first.
-func overdue(s State, email string, p UpdateProfile, at time.Time, timed bool) (string, UpdateProfile, []string) {
-	if at.IsZero() {
-		return email, p, nil
+// arrives first. What was said nobody knows when counts where nothing is known.
+func overdue(s State, c Identify, email string, p UpdateProfile) (left said, confirmed []string) {
+	left = said{email, c.ClearEmail && email == "", p}
+	if c.At.IsZero() {
+		return left, nil
 	}
-	ms := at.UnixMilli()
-	var confirmed []string
+	ms := c.At.UnixMilli()
 	counts := func(name string, given, known any) bool {
 		stamp, stamped := s.Stamps[name]
 		same := reflect.DeepEqual(given, known)
 		switch {
-		case stamped && stamp > ms, timed && stamped && stamp == ms && !same && fmt.Sprint(given) < fmt.Sprint(known):
+		case c.Undated:
+			return same || isZero(known)
+		case stamped && stamp > ms, c.Timed && stamped && stamp == ms && !same && fmt.Sprint(given) < fmt.Sprint(known):
 			return false
-		case timed && same && (!stamped || stamp < ms) && len(confirmed) < MaxAttributes:
+		case c.Timed && same && (!stamped || stamp < ms) && len(confirmed) < MaxAttributes:
 			confirmed = append(confirmed, name)
 		}
 		return true
@@ -637,18 +648,21 @@ func overdue(s State, email string, p UpdateProfile, at time.Time, timed bool) (
 		}
 		return given
 	}
-	if email != "" && !counts(emailTrait, email, s.Email) {
-		email = ""
+	if (email != "" || left.noEmail) && !counts(emailTrait, normal(email), normal(s.Email)) {
+		left.email, left.noEmail = "", false
 	}
 	p.FirstName, p.LastName = field(firstNameTrait, p.FirstName, s.FirstName), field(lastNameTrait, p.LastName, s.LastName)
 	p.Phone, p.DateOfBirth = field(phoneTrait, p.Phone, s.Phone), field(bornTrait, p.DateOfBirth, s.DateOfBirth)
-	if p.Address != nil {
-		var known Address
+	if p.Address != nil || p.ClearAddress {
+		var given, known Address
 		if s.Address != nil {
 			known = *s.Address
 		}
-		if !counts(addressTrait, *p.Address, known) {
-			p.Address = nil
+		if p.Address != nil {
+			given = *p.Address
+		}
+		if !counts(addressTrait, given, known) {
+			p.Address, p.ClearAddress = nil, false
 		}
 	}
 	kept := map[string]any{}
@@ -658,19 +672,24 @@ func overdue(s State, email string, p UpdateProfile, at time.Time, timed bool) (
 		}
 	}
 	p.Attributes = kept
+	left.profile = p
 	slices.Sort(confirmed)
-	return email, p, confirmed
+	return left, confirmed
 }
 
-// NormalEmail checks an address and returns it as it is compared: without surrounding spaces, in lower case.
+// isZero says whether nothing is known of a trait.
+func isZero(known any) bool { return known == nil || known == "" || known == Address{} }
+
+// normal is an address as it is compared, "" for none.
+func normal(email string) string {
+	a, _ := mailbox.Parse(email) // none where it is none
+	return a.Normal
+}
+
+// NormalEmail checks an address and returns it as it is compared.
 func NormalEmail(email string) (string, error) {
-	email = strings.ToLower(strings.TrimSpace(email))
-	parsed, err := mail.ParseAddress(email)
-	at := strings.LastIndexByte(email, '@')
-	if err != nil || parsed.Address != email || len(email) > 254 || at > 64 || !strings.Contains(email[at+1:], ".") || strings.ContainsAny(email, " \"<>()") {
-		return "", fault.New(fault.Invalid, "invalid-email", "email is not a valid address")
-	}
-	return email, nil
+	a, err := mailbox.Parse(email)
+	return a.Normal, err
 }
 
 type text struct {

@@ -45,7 +45,7 @@ func deactivated(before customer.Status) customer.Deactivated {
 
 func TestRegister(t *testing.T) {
 	ask := customer.Register{
-		Email: " Ada@Example.COM ", FirstName: "Ada", LastName: "Byron", Phone: "+44 1", Source: "web", TermsAccepted: true, Verification: first,
+		Email: " ada@example.com\u200b ", FirstName: "Ada", LastName: "Byron", Phone: "+44 1", Source: "web", TermsAccepted: true, Verification: first,
 	}
 	stranger.When(t, ask).Then(created, requested)
 	registered.When(t, ask).Fails("customer-exists")
@@ -344,7 +344,7 @@ func TestIdentify(t *testing.T) {
 		Email: "ada@example.com", FirstName: "Ada", LastName: "Byron", ExternalID: "ada@example.com", Source: "web", IPAddress: "203.0.113.7", UserAgent: "curl",
 	}
 	ask := customer.Identify{
-		Email: "Ada@example.com", Source: "web", ExternalID: "ada@example.com", IPAddress: "203.0.113.7", UserAgent: "curl", VisitorID: "anonymous-1",
+		Email: "ada@example.com", Source: "web", ExternalID: "ada@example.com", IPAddress: "203.0.113.7", UserAgent: "curl", VisitorID: "anonymous-1",
 		Profile: customer.UpdateProfile{FirstName: to("Ada"), LastName: to("Byron"), Attributes: map[string]any{"plan": "gold"}},
 	}
 	stranger.When(t, ask).Then(
@@ -356,6 +356,47 @@ func TestIdentify(t *testing.T) {
 		customer.EmailUpdated{OldEmail: "ada@example.com", NewEmail: "countess@example.com", IPAddress: "203.0.113.7", UserAgent: "curl"},
 		customer.AttributesUpdated{Attributes: map[string]any{"plan": "gold"}}, customer.VisitorLinked{VisitorID: "anonymous-1", LinkedAt: &time.Time{}},
 	).Again().Nothing()
+}
+
+// TestP10_OneMailboxIsOneAddress: an address is shown as it was typed first, and typing it in another way changes nothing.
+func TestP10_OneMailboxIsOneAddress(t *testing.T) {
+	buecher := customer.Created{Email: "Ada@B\u00fccher.example", Source: "web"}
+	stranger.When(t, customer.Identify{Email: " Ada@Bu\u0308cher\u200b.example", Source: "web"}).Then(buecher)
+	known := stranger.Given(buecher)
+	for _, same := range []string{"ada@xn--bcher-kva.example", "ADA@BÜCHER.example", "ａｄａ@bücher.example", "a\u00adda@bücher.example"} {
+		known.When(t, customer.Identify{Email: same, At: noon, Timed: true}).Then(customer.TraitsConfirmed{Traits: []string{"email"}})
+		known.When(t, customer.ChangeEmail{Email: same, Verification: second}).Nothing()
+	}
+	for _, none := range []string{"a@-b.com", "a@127.0.0.1", "a\u2028b@c.com", "a@" + strings.Repeat("l", 64) + ".com"} {
+		known.When(t, customer.ChangeEmail{Email: none, Verification: second}).Fails("invalid-email")
+	}
+}
+
+// TestP12_NullClears: what is null is known to be nothing; what is absent stays.
+func TestP12_NullClears(t *testing.T) {
+	known := stranger.Given(
+		customer.Created{Email: "ada@example.com", FirstName: "Ada", LastName: "Lovelace", Phone: "+44 1", Source: "web"},
+		customer.AddressUpdated{NewAddress: &customer.Address{City: "London"}}, customer.BirthDateUpdated{NewDateOfBirth: "1815-12-10"},
+	)
+	known.When(t, customer.Identify{Profile: customer.UpdateProfile{FirstName: to("Ada")}}).Nothing()
+	known.When(t, customer.Identify{ClearEmail: true, Profile: customer.UpdateProfile{LastName: to(""), Phone: to(""), DateOfBirth: to(""), ClearAddress: true}}).Then(
+		customer.EmailUpdated{OldEmail: "ada@example.com"}, customer.NameUpdated{OldFirstName: "Ada", OldLastName: "Lovelace", NewFirstName: "Ada"},
+		customer.PhoneUpdated{OldPhone: "+44 1"}, customer.AddressUpdated{OldAddress: &customer.Address{City: "London"}}, customer.BirthDateUpdated{OldDateOfBirth: "1815-12-10"},
+	).Again().Nothing()
+	stranger.When(t, customer.Identify{ClearEmail: true, Source: "web", Profile: customer.UpdateProfile{LastName: to("")}}).Then(customer.Created{Source: "web"})
+}
+
+// TestP5_WhatWasSaidNobodyKnowsWhen fills what is not known, and replaces nothing.
+func TestP5_WhatWasSaidNobodyKnowsWhen(t *testing.T) {
+	known := stranger.Given(customer.Created{FirstName: "Ada", Source: "web"}, customer.AttributesUpdated{Attributes: map[string]any{"plan": "gold"}})
+	known.When(t, customer.Identify{
+		Email: "ada@example.com", At: noon, Undated: true,
+		Profile: customer.UpdateProfile{FirstName: to("Augusta"), LastName: to("Byron"), Phone: to(""), ClearAddress: true, Attributes: map[string]any{"plan": "silver", "city": "Van"}},
+	}).Then(
+		customer.EmailUpdated{NewEmail: "ada@example.com"}, customer.NameUpdated{OldFirstName: "Ada", NewFirstName: "Ada", NewLastName: "Byron"},
+		customer.AttributesUpdated{Attributes: map[string]any{"city": "Van"}},
+	)
+	known.Given(customer.EmailUpdated{NewEmail: "ada@example.com"}).When(t, customer.Identify{ClearEmail: true, At: noon, Undated: true}).Nothing()
 }
 
 // TestIdentifyIsAFact: what cannot be taken over is left out or cut, never refused.

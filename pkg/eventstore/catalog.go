@@ -1,7 +1,6 @@
 package eventstore
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -197,9 +196,7 @@ func (c *Catalog) Decode(name string, schema int, public, private json.RawMessag
 			if part == nil {
 				continue
 			}
-			exact := json.NewDecoder(bytes.NewReader(part))
-			exact.UseNumber()
-			if err := exact.Decode(&whole); err != nil {
+			if err := Exact(part, &whole); err != nil {
 				return nil, fmt.Errorf("decode %s: %w", name, err)
 			}
 		}
@@ -217,7 +214,7 @@ func (c *Catalog) Decode(name string, schema int, public, private json.RawMessag
 		if part == nil {
 			continue
 		}
-		if err := json.Unmarshal(part, data.Interface()); err != nil {
+		if err := Exact(part, data.Interface()); err != nil {
 			return nil, fmt.Errorf("decode %s: %w", name, err)
 		}
 	}

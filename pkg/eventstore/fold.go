@@ -1,8 +1,11 @@
 package eventstore
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 )
 
 // Fold computes a state from a stream's events, with snapshots. Evolve must be pure: it returns a new state and leaves
@@ -34,10 +37,24 @@ func (f *Fold[S]) encode(state any) ([]byte, error) { return json.Marshal(state)
 
 func (f *Fold[S]) decode(data []byte) (any, error) {
 	var state S
-	if err := json.Unmarshal(data, &state); err != nil {
+	if err := Exact(data, &state); err != nil {
 		return nil, fmt.Errorf("snapshot of %s: %w", f.Name, err)
 	}
 	return state, nil
+}
+
+// Exact reads JSON as json.Unmarshal does, but for numbers whose Go type is left open: they stay as they were written (json.Number),
+// since a float64 has 15 digits, and ids have more.
+func Exact(data []byte, into any) error {
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.UseNumber()
+	if err := d.Decode(into); err != nil {
+		return err
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return errors.New("there is more than one value")
+	}
+	return nil
 }
 
 // Of returns the fold's state in a loaded head. It panics if the head was loaded without this fold, which is a defect of

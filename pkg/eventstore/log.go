@@ -383,11 +383,14 @@ func (l *Log) commit(ctx context.Context, c Command, head *Head, news []New) (Co
 				return Commit{}, nil, err
 			}
 		}
+		if len(n.Notes) > MaxNotes || slices.ContainsFunc(n.Notes, func(note string) bool { return len(note) > MaxNoteBytes }) {
+			return Commit{}, nil, fmt.Errorf("%s has more than %d notes, or one of more than %d bytes", name, MaxNotes, MaxNoteBytes)
+		}
 		at := n.OccurredAt.UTC().Truncate(time.Millisecond)
 		if n.OccurredAt.IsZero() {
 			at = now
 		}
-		commit.Events = append(commit.Events, Record{Type: name, Schema: schema, OccurredAt: at, Message: n.Message, Data: public})
+		commit.Events = append(commit.Events, Record{Type: name, Schema: schema, OccurredAt: at, Message: n.Message, Notes: n.Notes, Data: public})
 		private[i] = secret
 	}
 	if err := l.seal(ctx, &commit, private); err != nil {
@@ -584,7 +587,7 @@ func envelope(c Commit, i int) Event {
 	e := Event{
 		ID: c.EventID(i), Type: r.Type, Schema: r.Schema, Stream: c.Stream, Version: c.Version(i), Span: r.Span,
 		OccurredAt: r.OccurredAt, RecordedAt: c.RecordedAt,
-		CorrelationID: c.CorrelationID, CausationID: c.CausationID, Actor: c.Actor, Source: c.Source, Message: r.Message,
+		CorrelationID: c.CorrelationID, CausationID: c.CausationID, Actor: c.Actor, Source: c.Source, Message: r.Message, Notes: r.Notes,
 	}
 	if e.CorrelationID == "" {
 		e.CorrelationID = c.ID

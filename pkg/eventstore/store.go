@@ -45,6 +45,7 @@ type Record struct {
 	Schema     int       // version of the event's schema, from 1
 	OccurredAt time.Time // corrected client time, in milliseconds
 	Message    string    // fingerprint of the message it came in, for recognising duplicates; "" for none
+	Notes      []string  // what could not be read of that message
 	Span       int       // how many versions it stands for; 0 for one
 	Data       json.RawMessage
 }
@@ -203,6 +204,9 @@ func (c Commit) Size() int {
 	n := 160 + len(c.Stream) + len(c.Sealed) + len(c.CorrelationID) + len(c.CausationID) + len(c.Actor) + len(c.Source)
 	for _, e := range c.Events {
 		n += 48 + len(e.Type) + len(e.Message) + len(e.Data)
+		for _, note := range e.Notes {
+			n += 8 + len(note)
+		}
 	}
 	return n
 }

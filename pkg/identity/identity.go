@@ -8,7 +8,6 @@ import (
 	"cmp"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"defter/pkg/eventstore"
@@ -125,15 +124,4 @@ func Decide(s State, command any) ([]any, error) {
 		}
 	}
 	return []any{command}, nil
-}
-
-// placeholders are what programs send in place of an id that they do not have, as Segment blocks them and others were seen.
-var placeholders = []string{
-	"null", "nil", "none", "undefined", "unknown", "anonymous", "anon", "guest", "nan", "n/a", "na", "true", "false", "-1", "[object object]",
-}
-
-// Blocked says whether an id is a placeholder, which would make one customer of everybody who has none.
-func Blocked(id string) bool {
-	id = strings.ToLower(strings.TrimSpace(id))
-	return strings.Trim(id, "0-") == "" || slices.Contains(placeholders, id)
 }

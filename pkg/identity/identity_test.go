@@ -51,13 +51,29 @@ func TestTheEarliestClaimOwns(t *testing.T) {
 	})
 }
 
-func TestBlocked(t *testing.T) {
-	for id, want := range map[string]bool{
-		"": true, "null": true, "Undefined": true, " anonymous ": true, "-1": true, "0": true, "00000000-0000-0000-0000-000000000000": true, "---": true,
-		"ada": false, "10": false, "0a": false, "annulled": false,
+// TestP13_PlaceholdersStandForNobody: in whatever form somebody forgot to put an id.
+func TestP13_PlaceholdersStandForNobody(t *testing.T) {
+	for _, id := range []string{
+		"", "null", "Undefined", " anonymous ", "-1", "0", "00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff", "---", "NaN", "n/a", "[object Object]", "true",
+		"(null)", "<none>", "<nil>", "{{userId}}", "{{ user.id }}", "user-{{id}}", "${id}", "${user.id}", "#{id}", "%ID%", "%USER_ID%", "<%= id %>", "[]", "{}", "()", "\"\"", "''", "?", "...",
+		"id", "ID", "userId", "user_id", "User ID", "anonymous_user", "unknown-user", "guest user", "no id", "not set", "(not set)", "your-user-id", "[[id]]", "__ID__", ":id", "$userId", "{id}", "'null'",
 	} {
-		if identity.Blocked(id) != want {
-			t.Errorf("%q is blocked: %v", id, !want)
+		if !(identity.Placeholders{}).Blocks(id) {
+			t.Errorf("%q is somebody", id)
+		}
+	}
+	for _, id := range []string{
+		"ada", "10", "0a", "annulled", "guest-4711", "user1", "u1", "7", "ada@example.com", "a%20b", "100%", "{7B3F-1}x", "idris", "noah", "true-north", "object-7", "ş", "用户", "a", "x-y",
+		"550e8400-e29b-41d4-a716-446655440000", "auth0|5f7c8ec7", "%41da", "f-f", "$2a$10$N9qo8uLOickgx2ZMRZoMye", "here-4", "dGVzdA==", ":id:7",
+	} {
+		if (identity.Placeholders{}).Blocks(id) {
+			t.Errorf("%q is nobody", id)
+		}
+	}
+	known := identity.Placeholders{"walk-in", " Kiosk "}
+	for id, want := range map[string]bool{"Walk-In": true, "kiosk": true, "walk": false, "null": true} {
+		if known.Blocks(id) != want {
+			t.Errorf("with a list, %q is blocked: %v", id, !want)
 		}
 	}
 }

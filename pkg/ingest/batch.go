@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"defter/pkg/fault"
+	"defter/pkg/foreign"
 )
 
 // batch is what a request's body holds, its messages not looked at yet.
@@ -32,7 +33,7 @@ func readBatch(body []byte, most int) (batch, error) {
 		case "sentat":
 			var at json.RawMessage
 			if err = d.Decode(&at); err == nil {
-				_ = json.Unmarshal(at, &b.sentAt) // anything but a text says nothing
+				b.sentAt = foreign.Scalar(at)
 			}
 		case "context":
 			err = d.Decode(&b.context)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -32,7 +33,8 @@ func to[T any](v T) *T { return &v }
 
 func facts(t *testing.T, s ingest.Source, kind, body string) []any {
 	t.Helper()
-	return ingest.Facts(one(t, kind, body), s)
+	events, _ := ingest.Facts(one(t, kind, body), s)
+	return events
 }
 
 // tracked is a track message of a customer.
@@ -60,7 +62,8 @@ func TestFacts(t *testing.T) {
 			CartID: "c1", ProductID: "p1", ProductName: "Shoe", Quantity: 2, PriceMinor: 1999, Currency: "TRY",
 		}},
 		{"Product Added", `{"product_id":"p1"}`, activity.EventTracked{Event: "Product Added", Properties: json.RawMessage(`{"product_id":"p1"}`)}},
-		{"Product Removed", `{"cart_id":"c1","product_id":"p1","quantity":-1}`, activity.ItemRemovedFromCart{CartID: "c1", ProductID: "p1", Quantity: 1}},
+		{"Product Removed", `{"cart_id":"c1","product_id":"p1","quantity":-1}`, activity.ItemRemovedFromCart{CartID: "c1", ProductID: "p1"}},
+		{"Product Removed", `{"cart_id":"c1","product_id":"p1"}`, activity.ItemRemovedFromCart{CartID: "c1", ProductID: "p1", Quantity: 1}},
 		{"Cart Viewed", `{"cart_id":"c1"}`, activity.CartViewed{CartID: "c1"}},
 		{"Checkout Started", `{"cart_id":"c1","order_id":"o1","value":"40.5","products":[{"product_id":"p1"},{"product_id":"p2"}]}`, activity.CheckoutStarted{
 			CartID: "c1", OrderID: "o1", CartValueMinor: 4050, Currency: "USD", ItemCount: 2,
@@ -80,7 +83,7 @@ func TestFacts(t *testing.T) {
 			ProductIDs: []string{"p1", "2"}, ComparisonAttributes: []string{"price"}, SessionID: "s1", Properties: json.RawMessage(`{"list":"x"}`),
 		}},
 		{"Product Compared", `{"products":[{"product_id":"p1"},7,null,{"sku":"p2"}]}`, activity.ProductCompared{ProductIDs: []string{"p1", "p2"}}},
-		{"Products Compared", `{"product_ids":"p1"}`, activity.EventTracked{Event: "Products Compared", Properties: json.RawMessage(`{"product_ids":"p1"}`)}},
+		{"Products Compared", `{"product_ids":"p1"}`, activity.ProductCompared{ProductIDs: []string{"p1"}}},
 		{"Review Read", `{"product_id":"p1","review_id":"r1","rating":4.5}`, activity.ReviewRead{ProductID: "p1", ReviewID: "r1", Rating: "4.5"}},
 		{"Review Read", `{}`, activity.EventTracked{Event: "Review Read"}},
 		{"Video Watched", `{"video_id":"v1","product_id":"p1","watch_duration":30.9,"total_length":120}`, activity.VideoWatched{
@@ -104,14 +107,19 @@ func TestFacts(t *testing.T) {
 	}
 }
 
-// TestCurrencies: what is no code is taken for what the specification assumes.
-func TestCurrencies(t *testing.T) {
+// TestP5_AnUnreadableCurrencyIsNoDollar: of what has none, the specification says which; of what has one that nobody knows, no
+// amount counts.
+func TestP5_AnUnreadableCurrencyIsNoDollar(t *testing.T) {
 	for currency, want := range map[string]string{
-		`"TRY"`: "TRY", `"eur"`: "EUR", `"tl"`: "USD", `"lira"`: "USD", `"₺"`: "USD", `"T1L"`: "USD", `""`: "USD", `null`: "USD", `949`: "USD",
+		`"TRY"`: "TRY", `"eur"`: "EUR", `"EUR "`: "EUR", `"tl"`: "TRY", `"₺"`: "TRY", `949`: "TRY", `"€"`: "EUR", `978`: "EUR", `""`: "USD", `null`: "USD", `"lira"`: "", `"T1L"`: "", `"$"`: "", `{}`: "",
 	} {
-		got := facts(t, browser, "track", tracked("Product Viewed", `{"product_id":"p1","currency":`+currency+`}`))
-		if viewed, ok := got[0].(activity.ProductViewed); !ok || viewed.Currency != want {
-			t.Errorf("%s is %+v, want %s", currency, got[0], want)
+		events, notes := ingest.Facts(one(t, "track", tracked("Product Viewed", `{"product_id":"p1","price":5,"currency":`+currency+`}`)), browser)
+		price := int64(500)
+		if want == "" {
+			price = 0
+		}
+		if viewed, ok := events[0].(activity.ProductViewed); !ok || viewed.Currency != want || viewed.PriceMinor != price || (notes == nil) != (want != "") {
+			t.Errorf("%s is %+v, %q; want %s", currency, events[0], notes, want)
 		}
 	}
 }
@@ -176,12 +184,9 @@ func TestServersSayWhatIsWorthMoney(t *testing.T) {
 		{"Order Refunded", `{"order_id":"o1","refund_id":"r1","total":"20","currency":"TRY"}`, []any{
 			order.ReportRefund{OrderID: "o1", RefundID: "r1", Amount: order.Amount{Decimal: "20", Currency: "TRY"}},
 		}},
-		{"Order Refunded", `{"order_id":"o1","transaction_id":"re_1","products":[{"product_id":"p1","quantity":2},{"sku":"s2"},{"product_id":"p1"},{"name":"none"}]}`, []any{
+		{"Order Refunded", `{"order_id":"o1","transaction_id":"re_1","products":[{"product_id":"p1","quantity":2},{"sku":"s2"},{"product_id":"p1"}]}`, []any{
 			order.ReportRefund{OrderID: "o1", TransactionID: "re_1", Items: []order.RefundItem{{ProductID: "p1", Quantity: 3}, {ProductID: "s2", Quantity: 1}}},
 		}},
-		// What cannot be read is not taken for what was left out: all would go back.
-		{"Order Refunded", `{"order_id":"o1","total":""}`, []any{order.ReportRefund{OrderID: "o1", Amount: order.Amount{Decimal: "none"}}}},
-		{"Order Refunded", `{"order_id":"o1","total":null}`, []any{order.ReportRefund{OrderID: "o1", Amount: order.Amount{Decimal: "null"}}}},
 		{"Order Refunded", `{"order_id":"o1","total":0}`, []any{order.ReportRefund{OrderID: "o1", Amount: order.Amount{Decimal: "0"}}}},
 		{"Order Refunded", `{"order_id":"o1"}`, []any{order.ReportRefund{OrderID: "o1"}}},
 		{ingest.RefundFailed, `{"order_id":"o1","refund_id":"r1","reason":"lost_or_stolen_card"}`, []any{
@@ -210,12 +215,114 @@ func TestIncompleteOrdersAreKeptAsTheyCame(t *testing.T) {
 		{"Order Completed", `{"order_id":"o1","total":1e300}`},
 		{"Order Cancelled", `{}`},
 		{"Order Refunded", `{"total":1}`},
+		// What cannot be read is not taken for what was left out: all would go back.
+		{"Order Refunded", `{"order_id":"o1","total":""}`},
+		{"Order Refunded", `{"order_id":"o1","total":null}`},
+		{"Order Refunded", `{"order_id":"o1","total":"all"}`},
+		{"Order Refunded", `{"order_id":"o1","total":5,"currency":"lira"}`},
+		{"Order Refunded", `{"order_id":"o1","products":"all"}`},
+		{"Order Refunded", `{"order_id":"o1","products":[{"product_id":"p1","quantity":"some"}]}`},
+		{"Order Refunded", `{"order_id":"o1","products":[{"product_id":"p1"},{"name":"Shoe"}]}`},
+		{ingest.RefundFailed, `{"order_id":"o1","total":"all"}`},
 		{ingest.RefundFailed, `{"refund_id":"r1"}`},
 		{"Order Updated", `{"order_id":"o1","total":1}`},
 	} {
 		got := facts(t, server, "track", tracked(c[0], c[1]))
 		if kept, ok := got[0].(activity.EventTracked); !ok || len(got) != 1 || kept.Event != c[0] {
 			t.Errorf("%s %s: %+v", c[0], c[1], got)
+		}
+	}
+}
+
+// TestP5_OrdersInEveryForm: what has one meaning is read, and a trusted source's order that has none is looked at.
+func TestP5_OrdersInEveryForm(t *testing.T) {
+	want := []any{order.ReportPlaced{
+		Placed: order.Placed{
+			OrderID: "7", SubtotalMinor: 2000, DiscountMinor: 100, TotalMinor: 1900, Currency: "EUR",
+			Items: []order.Line{{ProductID: "p1", Quantity: 4, PriceMinor: 500}},
+		},
+		Total: order.Amount{Decimal: "19", Currency: "EUR"},
+	}}
+	for _, properties := range []string{
+		`{"order_id":"7","subtotal":20,"discount":1,"total":19,"currency":"EUR","products":[{"product_id":"p1","quantity":4,"price":5}]}`,
+		`{"order_id":7,"subtotal":"20","discount":"1,00","total":"19,00","currency":"€","products":[{"product_id":"p1","quantity":"4","price":"5.00"}]}`,
+		`{"orderId":7.0,"subtotal":"20.0","discount":1.000,"total":1.9e1,"currency":978,"products":[{"id":"p1","quantity":4.0,"price":"5,0"}]}`,
+		`{"OrderID":"7","subtotal":2e1,"discount":"1","total":"19.000","currency":"EUR ","products":{"sky":"p1","quantity":"4.000","price":5.00}}`,
+	} {
+		m := one(t, "track", tracked("Order Completed", properties))
+		got, notes := ingest.Facts(m, server)
+		if !reflect.DeepEqual(got, want) || notes != nil || ingest.Doubt(m, server) != "" {
+			t.Errorf("%s\n  got:  %+v, %q\n  want: %+v", properties, got, notes, want)
+		}
+	}
+	for properties, note := range map[string]string{
+		`{"order_id":"o1","total":19,"currency":"lira"}`: "properties.currency:unreadable", `{"order_id":"o1","total":"1,234","currency":"TRY"}`: "properties.total:ambiguous",
+		`{"order_id":"o1","total":"a lot"}`: "properties.total:unreadable", `{"order_id":"o1","total":1e300}`: "properties.total:unreadable", `{"order_id":"o1","total":-1}`: "properties.total:out-of-range",
+		`{"order_id":"o1"}`: "properties.total:missing", `{"total":1}`: "properties.order_id:missing", `{"order_id":{},"total":1}`: "properties.order_id:wrong-type",
+		`{"order_id":"o1","total":"99999999999999999999999"}`: "properties.total:out-of-range",
+	} {
+		m := one(t, "track", tracked("Order Completed", properties))
+		got, notes := ingest.Facts(m, server)
+		if kept, ok := got[0].(activity.EventTracked); !ok || kept.Event != "Order Completed" || !slices.Equal(notes, []string{note}) || ingest.Doubt(m, server) == "" {
+			t.Errorf("%s: %+v, %q, %q", properties, got, notes, ingest.Doubt(m, server))
+		}
+		if _, notes := ingest.Facts(m, browser); !slices.Equal(notes, []string{"properties.order:untrusted"}) || ingest.Doubt(m, browser) != "" {
+			t.Errorf("of a browser: %q", notes)
+		}
+	}
+	m := one(t, "track", tracked("Order Completed", `{"order_id":"o1","total":19,"tax":"x","products":[{"product_id":"p1","quantity":"few","price":{}},7]}`))
+	got, notes := ingest.Facts(m, server)
+	if report, ok := got[0].(order.ReportPlaced); !ok || report.Placed.TotalMinor != 1900 || report.Placed.Items[0].Quantity != 0 || ingest.Doubt(m, server) == "" {
+		t.Errorf("an order of a few pieces: %+v, %q", got, notes)
+	}
+	for _, note := range []string{"properties.tax:unreadable", "properties.products:wrong-type", "properties.products.quantity:unreadable", "properties.products.price:wrong-type"} {
+		if !slices.Contains(notes, note) {
+			t.Errorf("notes %q lack %s", notes, note)
+		}
+	}
+}
+
+// TestC3_NearlyAnOrder: an event whose name only resembles an order's is none, and somebody is told.
+func TestC3_NearlyAnOrder(t *testing.T) {
+	for _, event := range []string{"order completed", "Order_Completed", "orderCompleted", "ORDER REFUNDED"} {
+		m := one(t, "track", tracked(event, `{"order_id":"o1","total":19}`))
+		got, notes := ingest.Facts(m, server)
+		if kept, ok := got[0].(activity.EventTracked); !ok || kept.Event != event || !slices.Contains(notes, "event:unknown") || ingest.Doubt(m, server) == "" || ingest.Doubt(m, browser) != "" {
+			t.Errorf("%s: %+v, %q", event, got, notes)
+		}
+	}
+	for _, event := range []string{"Song Played", "Order Updated", "Ordered"} {
+		m := one(t, "track", tracked(event, `{"order_id":"o1","total":19}`))
+		if _, notes := ingest.Facts(m, server); notes != nil || ingest.Doubt(m, server) != "" {
+			t.Errorf("%s: %q", event, notes)
+		}
+	}
+}
+
+// TestC3_NamesOfHelpers: what published clients' helpers write, in their own words.
+func TestC3_NamesOfHelpers(t *testing.T) {
+	for _, c := range []struct {
+		helper, event, properties string
+		want                      any
+	}{
+		{"analytics-go", "Order Completed", `{"orderId":"o1","total":30,"currency":"TRY","products":[{"id":"p1","sky":"s1","price":30}]}`, order.ReportPlaced{
+			Placed: order.Placed{OrderID: "o1", TotalMinor: 3000, Currency: "TRY", Items: []order.Line{{ProductID: "p1", Quantity: 1, PriceMinor: 3000}}},
+			Total:  order.Amount{Decimal: "30", Currency: "TRY"},
+		}},
+		{"analytics-go", "Order Completed", `{"orderId":"o1","revenue":30,"currency":"TRY","products":[{"sky":"s1","price":30}]}`, order.ReportPlaced{
+			Placed: order.Placed{OrderID: "o1", TotalMinor: 3000, Currency: "TRY", Items: []order.Line{{ProductID: "s1", Quantity: 1, PriceMinor: 3000}}},
+			Total:  order.Amount{Decimal: "30", Currency: "TRY"},
+		}},
+		{"analytics-go", "Product Viewed", `{"id":"p1","sku":"s1","name":"Shoe","price":30,"currency":"TRY"}`, activity.ProductViewed{ProductID: "p1", ProductName: "Shoe", PriceMinor: 3000, Currency: "TRY"}},
+		{"none: it has the specification's name", "Product Viewed", `{"product_id":null,"id":"line 7","sku":"s1"}`, activity.ProductViewed{ProductID: "s1", Currency: "USD"}},
+		{"analytics-android", "Product Added", `{"cartId":"c1","id":"p1","price":30,"currency":"TRY"}`, activity.ItemAddedToCart{CartID: "c1", ProductID: "p1", Quantity: 1, PriceMinor: 3000, Currency: "TRY"}},
+		{"facade", "Checkout Step Completed", `{"checkoutId":"k1","step":1}`, activity.CheckoutStepCompleted{CheckoutID: "k1", Step: "shipping", StepNumber: 1}},
+		{"facade", "Product Removed", `{"cartId":"c1","productId":"p1"}`, activity.ItemRemovedFromCart{CartID: "c1", ProductID: "p1", Quantity: 1}},
+		{"analytics-android", "Order Cancelled", `{"orderId":"o1"}`, order.ReportCancelled{OrderID: "o1"}},
+		{"analytics-android", "Order Refunded", `{"orderId":"o1","total":5,"currency":"TRY"}`, order.ReportRefund{OrderID: "o1", Amount: order.Amount{Decimal: "5", Currency: "TRY"}}},
+	} {
+		if got := facts(t, server, "track", tracked(c.event, c.properties)); !reflect.DeepEqual(got[0], c.want) {
+			t.Errorf("%s: %s %s\n  got:  %+v\n  want: %+v", c.helper, c.event, c.properties, got[0], c.want)
 		}
 	}
 }
@@ -230,7 +337,8 @@ func TestOrdersHaveALimitOfLines(t *testing.T) {
 
 func identify(t *testing.T, s ingest.Source, body string) customer.Identify {
 	t.Helper()
-	return ingest.Identify(one(t, "identify", body), s, "external", "visitor")
+	c, _ := ingest.Identify(one(t, "identify", body), s, "external", "visitor")
+	return c
 }
 
 func TestIdentify(t *testing.T) {
@@ -244,7 +352,7 @@ func TestIdentify(t *testing.T) {
 		Profile: customer.UpdateProfile{
 			FirstName: to("Ada"), LastName: to("Byron"), Phone: to("+44 1"), DateOfBirth: to("1990-05-17"), Today: "2026-03-01",
 			Address:    &customer.Address{Line1: "1 St James's Square", City: "London", PostalCode: "SW1Y", Country: "GB"},
-			Attributes: map[string]any{"plan": "gold", "seats": 3.0, "gone": nil, "vip": true},
+			Attributes: map[string]any{"plan": "gold", "seats": json.Number("3"), "gone": nil, "vip": true},
 		},
 	}
 	if !reflect.DeepEqual(got, want) {
@@ -253,16 +361,69 @@ func TestIdentify(t *testing.T) {
 	if got := identify(t, server, `{"userId":"u1"}`); got.Source != "api" || !reflect.DeepEqual(got.Profile, customer.UpdateProfile{Today: "2026-03-01"}) {
 		t.Errorf("a server that knows nothing: %+v", got)
 	}
-	if got := identify(t, browser, `{"userId":"u1","traits":{"name":"Ada King Lovelace"}}`).Profile; *got.FirstName != "Ada" || *got.LastName != "King Lovelace" {
-		t.Errorf("a whole name: %q, %q", *got.FirstName, *got.LastName)
+}
+
+// TestP12_Names are split on words, and one word says nothing of the last name.
+func TestP12_Names(t *testing.T) {
+	const same, none = "(stays)", ""
+	for traits, want := range map[string][2]string{
+		`{"name":"Ada King Lovelace"}`: {"Ada", "King Lovelace"}, `{"name":"  Ada  Lovelace "}`: {"Ada", "Lovelace"}, `{"name":"Ada"}`: {"Ada", same}, `{"name":" \t"}`: {same, same},
+		`{"name":null}`: {none, none}, `{"firstName":null}`: {none, same}, `{"last_name":null,"name":"Ada Lovelace"}`: {same, none}, `{"firstName":" Ada  Mary "}`: {"Ada Mary", same},
+		`{"firstName":"Ada","name":"Augusta Byron"}`: {"Ada", same}, `{}`: {same, same}, `{"First Name":"Ada","LASTNAME":"Byron"}`: {"Ada", "Byron"}, `{"firstName":"","lastName":" "}`: {same, same},
+	} {
+		got := identify(t, browser, `{"userId":"u1","traits":`+traits+`}`).Profile
+		for i, name := range []*string{got.FirstName, got.LastName} {
+			said := same
+			if name != nil {
+				said = *name
+			}
+			if said != want[i] {
+				t.Errorf("%s: name %d is %q, want %q", traits, i+1, said, want[i])
+			}
+		}
+	}
+}
+
+// TestP12_NullClears the field that it stands in, and what it says counts before what the context says.
+func TestP12_NullClears(t *testing.T) {
+	none := ""
+	got := identify(t, server, `{"userId":"u1","traits":{"email":null,"phone":null,"birthday":null,"address":null,"plan":null},
+		"context":{"traits":{"email":"ada@example.com","phone":"+44 1","plan":"gold","city":"Van"}}}`)
+	want := customer.UpdateProfile{Phone: &none, DateOfBirth: &none, ClearAddress: true, Attributes: map[string]any{"plan": nil, "city": "Van"}, Today: "2026-03-01"}
+	if !got.ClearEmail || got.Email != "" || !reflect.DeepEqual(got.Profile, want) {
+		t.Errorf("%+v", got)
+	}
+}
+
+// TestP5_NumbersWhereTextsBelong are their digits.
+func TestP5_NumbersWhereTextsBelong(t *testing.T) {
+	c, notes := ingest.Identify(one(t, "identify", `{"userId":"u1","traits":{"phone":49301234,"address":{"postalCode":6420,"city":"Van"},"birthday":"18151210"}}`), server, "", "")
+	if got := c.Profile; *got.Phone != "49301234" || got.Address.PostalCode != "6420" || *got.DateOfBirth != "1815-12-10" || notes != nil {
+		t.Errorf("%+v, %q", got, notes)
+	}
+	_, notes = ingest.Identify(one(t, "identify", `{"userId":"u1","traits":{"phone":[1],"address":"London","birthday":"10/12/1815","email":"no address","firstName":true}}`), server, "", "")
+	want := []string{"traits.email:unreadable", "traits.firstName:wrong-type", "traits.phone:wrong-type", "traits.birthday:unreadable", "traits.address:wrong-type"}
+	if !slices.Equal(notes, want) {
+		t.Errorf("notes %q, want %q", notes, want)
+	}
+}
+
+// TestP7_NumbersKeepTheirDigits, nested and in lists.
+func TestP7_NumbersKeepTheirDigits(t *testing.T) {
+	const body = `{"userId":"u1","traits":{"crm":12345678901234567891,"of":{"them":[12345678901234567891,0.10000000000000000555]}}}`
+	want := `{"crm":12345678901234567891,"of":{"them":[12345678901234567891,0.10000000000000000555]}}`
+	for name, traits := range map[string]any{"identify": identify(t, server, body).Profile.Attributes, "group": ingest.Traits(one(t, "identify", body))} {
+		if got, err := json.Marshal(traits); err != nil || string(got) != want {
+			t.Errorf("%s: %s, %v", name, got, err)
+		}
 	}
 }
 
 // TestIdentifyKeepsWhatItCannotRead: no address that could be read does not clear the one that is known.
 func TestIdentifyKeepsWhatItCannotRead(t *testing.T) {
-	for _, traits := range []string{`{"address":"London"}`, `{"address":null}`, `{"address":{}}`, `{"address":{"planet":"Mars"}}`, `{"firstName":7,"phone":{},"birthday":1990,"email":[]}`} {
+	for _, traits := range []string{`{"address":"London"}`, `{"address":{}}`, `{"address":[]}`, `{"address":{"planet":"Mars"}}`, `{"firstName":true,"phone":{},"birthday":1990,"email":[]}`} {
 		got := identify(t, browser, `{"userId":"u1","traits":`+traits+`}`)
-		if !reflect.DeepEqual(got.Profile, customer.UpdateProfile{Today: "2026-03-01"}) || got.Email != "" {
+		if !reflect.DeepEqual(got.Profile, customer.UpdateProfile{Today: "2026-03-01"}) || got.Email != "" || got.ClearEmail {
 			t.Errorf("%s: %+v", traits, got)
 		}
 	}
@@ -291,7 +452,8 @@ func meaning(m ingest.Message, s ingest.Source) []any {
 	}
 	switch m.Type {
 	case "identify":
-		events, _ := customer.Decide(customer.State{}, ingest.Identify(m, s, m.UserID, "visitor")) // never refused, see customer
+		identify, _ := ingest.Identify(m, s, m.UserID, "visitor")
+		events, _ := customer.Decide(customer.State{}, identify) // never refused, see customer
 		return append(events, activity.Identified{Traits: traits})
 	case "group":
 		return []any{customer.GroupJoined{GroupID: "g1", Traits: traits}, activity.Identified{Traits: traits}}
@@ -299,7 +461,8 @@ func meaning(m ingest.Message, s ingest.Source) []any {
 		return []any{customer.Aliased{PreviousID: "u0"}}
 	}
 	var happened []any
-	for _, fact := range ingest.Facts(m, s) {
+	facts, _ := ingest.Facts(m, s)
+	for _, fact := range facts {
 		report, ok := fact.(order.Report)
 		if !ok {
 			happened = append(happened, fact)

@@ -3,12 +3,14 @@ package ingest_test
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 	"unicode/utf8"
 
 	"defter/pkg/fault"
+	"defter/pkg/foreign"
 	"defter/pkg/ingest"
 
 	"pgregory.net/rapid"
@@ -70,11 +72,16 @@ func TestParseReadsWhatItIsGiven(t *testing.T) {
 	}
 }
 
-// TestIDsMayBeNumbers, as some clients send them: they are kept as written.
-func TestIDsMayBeNumbers(t *testing.T) {
+// TestP17_IDsMayBeNumbers, as some clients send them: they are the digits, and 7.0 is 7.
+func TestP17_IDsMayBeNumbers(t *testing.T) {
 	m := one(t, "group", `{"userId":12345678901234567890,"anonymousId":1.50,"groupId":7,"previousId":-1,"messageId":42}`)
-	if m.UserID != "12345678901234567890" || m.AnonymousID != "1.50" || m.GroupID != "7" || m.PreviousID != "-1" || m.MessageID != "42" {
+	if m.UserID != "12345678901234567890" || m.AnonymousID != "1.5" || m.GroupID != "7" || m.PreviousID != "-1" || m.MessageID != "42" {
 		t.Errorf("%+v", m)
+	}
+	for _, id := range []string{`7`, `7.0`, `7e0`, `"7"`, `" 7\u200b"`, `0.7e1`} {
+		if m := one(t, "track", `{"userId":`+id+`,"event":"x"}`); m.UserID != "7" {
+			t.Errorf("%s is the user %q", id, m.UserID)
+		}
 	}
 	if m := one(t, "track", `{"userId":null,"anonymousId":"a1","messageId":null,"event":"x"}`); m.UserID != "" || m.MessageID != "" {
 		t.Errorf("%+v", m)
@@ -89,21 +96,16 @@ func TestParseRefuses(t *testing.T) {
 		{"track", `[]`, "invalid-json"},
 		{"track", `null`, "invalid-json"},
 		{"track", `"text"`, "invalid-json"},
-		{"track", `{"userId":"u1","event":7}`, "invalid-json"},
-		{"track", `{"userId":true,"event":"x"}`, "invalid-json"},
-		{"track", `{"userId":{},"event":"x"}`, "invalid-json"},
+		{"track", `{"userId":true,"event":"x"}`, "invalid-event"},
+		{"track", `{"userId":{},"event":"x"}`, "invalid-event"},
 		{"track", `{"event":"x"}`, "invalid-event"},
 		{"track", `{"userId":"  ","event":"x"}`, "invalid-event"},
 		{"track", `{"groupId":"g1","event":"x"}`, "invalid-event"},
 		{"track", `{"userId":"u1"}`, "invalid-event"},
 		{"track", `{"userId":"u1","event":""}`, "invalid-event"},
-		{"track", `{"userId":"u1","event":"x","properties":[]}`, "invalid-event"},
-		{"track", `{"userId":"u1","event":"x","context":"web"}`, "invalid-event"},
-		{"track", `{"userId":"u1","event":"x","context":{"ip":7}}`, "invalid-event"},
 		{"track", `{"userId":"` + long + `","event":"x"}`, "invalid-event"},
 		{"track", `{"anonymousId":"` + long + `","event":"x"}`, "invalid-event"},
 		{"track", `{"userId":"u1","event":"x","messageId":"` + strings.Repeat("a", 101) + `"}`, "invalid-event"},
-		{"identify", `{"userId":"u1","traits":"rich"}`, "invalid-event"},
 		{"group", `{"userId":"u1"}`, "invalid-event"},
 		{"group", `{"userId":"u1","groupId":"` + long + `"}`, "invalid-event"},
 		{"alias", `{"userId":"u1"}`, "invalid-event"},
@@ -268,20 +270,88 @@ func TestSharedContext(t *testing.T) {
 	}
 }
 
-// TestSharedContextIsCheckedToo: it becomes part of each event, so that one that cannot be kept sets them aside.
+// TestSharedContextIsCheckedToo: it becomes part of each event, so that one that cannot be kept sets them aside: it may say what
+// somebody agreed to.
 func TestSharedContextIsCheckedToo(t *testing.T) {
 	for reason, context := range map[string]string{
-		"NUL":              `{"locale":"\u0000"}`,
-		"half a surrogate": `{"traits":{"name":"\ud83d"}}`,
-		"not UTF-8":        "{\"traits\":{\"name\":\"\xff\"}}",
-		"at most 32768":    `{"traits":{"name":"` + strings.Repeat("a", ingest.MaxEventBytes) + `"}}`,
-		"nested":           `{"traits":{"a":` + strings.Repeat("[", 200) + strings.Repeat("]", 200) + `}}`,
-		"must be an":       `"web"`,
-		"wrong type":       `{"ip":7}`,
+		"not UTF-8":     "{\"traits\":{\"name\":\"\xff\"}}",
+		"at most 32768": `{"traits":{"name":"` + strings.Repeat("a", ingest.MaxEventBytes) + `"}}`,
+		"nested":        `{"traits":{"a":` + strings.Repeat("[", 200) + strings.Repeat("]", 200) + `}}`,
 	} {
 		r, err := ingest.Parse([]byte(`{"batch":[{"type":"track","userId":"u1","event":"x"}],"context":`+context+`}`), "batch", received)
 		if err != nil || len(r.Messages) != 0 || len(r.Rejected) != 1 || !strings.Contains(r.Rejected[0].Reason, reason) {
 			t.Errorf("%s: %d taken, %+v set aside, %v", reason, len(r.Messages), r.Rejected, err)
+		}
+	}
+}
+
+// TestP6_TrimmingsLoseNoMessage: what only informs is read as far as it goes, and the rest is left out and noted.
+func TestP6_TrimmingsLoseNoMessage(t *testing.T) {
+	for trimmings, notes := range map[string][]string{
+		`"context":{"page":[]}`: nil, `"context":[]`: nil, `"context":null`: nil, `"traits":[]`: nil, `"properties":[]`: nil, `"properties":null`: nil,
+		`"context":{"page":{"title":7}}`: nil, `"context":{"ip":7}`: nil, `"category":7`: nil, `"messageId":null`: nil, `"context":{"consent":[]}`: nil,
+		`"context":{"page":{"title":[7]}}`:      {"context.page.title:wrong-type"},
+		`"context":"web"`:                       {"context:wrong-type"},
+		`"context":{"page":7,"locale":{}}`:      {"context.locale:wrong-type", "context.page:wrong-type"},
+		`"context":{"traits":"rich"}`:           {"context.traits:wrong-type"},
+		`"context":{"consent":"yes"}`:           {"context.consent:wrong-type"},
+		`"category":true`:                       {"category:wrong-type"},
+		`"name":{}`:                             {"name:wrong-type"},
+		`"traits":[1]`:                          {"traits:wrong-type"},
+		`"properties":"x"`:                      {"properties:wrong-type"},
+		`"messageId":true`:                      {"messageId:wrong-type"},
+		`"anonymousId":[]`:                      {"anonymousId:wrong-type"},
+		`"sentAt":17000`:                        {"sentAt:unreadable"},
+		`"sentAt":[]`:                           {"sentAt:unreadable"},
+		`"timestamp":{}`:                        {"timestamp:unreadable"},
+		`"context":{"page":{"title":"\ud83d"}}`: {"text:replaced"},
+	} {
+		m := one(t, "page", `{"userId":"u1",`+trimmings+`}`)
+		if m.UserID != "u1" || !slices.Equal(m.Notes, notes) {
+			t.Errorf("%s: user %q, notes %q, want %q", trimmings, m.UserID, m.Notes, notes)
+		}
+		batch := `{"batch":[{"type":"page","userId":"u1",` + trimmings + `}]}`
+		if r, err := ingest.Parse([]byte(batch), "batch", received); err != nil || len(r.Messages) != 1 || !slices.Equal(r.Messages[0].Notes, notes) {
+			t.Errorf("%s: %+v, %v", batch, r, err)
+		}
+	}
+	for trimmings, note := range map[string]string{
+		`"sentAt":17000`: "sentAt:unreadable", `"sentAt":{}`: "", `"context":"web"`: "context:wrong-type", `"context":[]`: "", `"context":{"page":[]}`: "", `"context":{"ip":[]}`: "context.ip:wrong-type",
+		`"context":{"locale":"\u0000"}`: "text:replaced", `"writeKey":7`: "",
+	} {
+		body := `{` + trimmings + `,"batch":[{"type":"page","userId":"u1"},{"type":"page","userId":"u2"}]}`
+		r, err := ingest.Parse([]byte(body), "batch", received)
+		if err != nil || len(r.Messages) != 2 {
+			t.Errorf("%s: %+v, %v", body, r, err)
+			continue
+		}
+		for _, m := range r.Messages {
+			if got := strings.Join(m.Notes, " "); got != note {
+				t.Errorf("%s: notes %q, want %q", body, got, note)
+			}
+		}
+	}
+	if m := one(t, "page", `{"userId":"u1","context":{"page":{"title":7,"url":"https://s.example/"},"ip":"203.0.113.7"},"category":"\ud83dx"}`); m.Context.Page.Title != "7" ||
+		m.Context.Page.URL != "https://s.example/" || m.Context.IP != "203.0.113.7" || m.Category != "\ufffdx" {
+		t.Errorf("%+v", m)
+	}
+}
+
+// TestP6_AChoiceThatCannotBeReadIsNoConsent, and no word of the customer's either.
+func TestP6_AChoiceThatCannotBeReadIsNoConsent(t *testing.T) {
+	for choices, want := range map[string]string{
+		`{"Analytics":true}`: "granted", `{"Analytics":"true"}`: "granted", `{"Analytics":1}`: "granted", `{"Analytics":"no"}`: "refused", `{"Analytics":"perhaps"}`: "not told",
+		`{"Analytics":null}`: "not told", `[]`: "not told", `"all"`: "not told",
+	} {
+		m := one(t, "track", `{"userId":"u1","event":"Segment Consent Preference Updated","context":{"consent":{"categoryPreferences":`+choices+`}}}`)
+		agrees, told := m.Context.Consent.Analytics()
+		chosen, named := ingest.Chosen(m)
+		got := map[bool]string{true: "granted", false: "refused"}[chosen]
+		if !named {
+			got = "not told"
+		}
+		if !told || agrees != (want == "granted") || got != want {
+			t.Errorf("%s: agrees %v, told %v; recorded as %s, want %s", choices, agrees, told, got, want)
 		}
 	}
 }
@@ -305,9 +375,9 @@ func TestSharedContextIsReadOnce(t *testing.T) {
 	}
 }
 
-// TestTimes: the skew of the client's clock is taken out; a time that lies in the future even so is not believed, and the
+// TestP5_Times: the skew of the client's clock is taken out; a time that lies in the future even so is not believed, and the
 // client's word is kept.
-func TestTimes(t *testing.T) {
+func TestP5_Times(t *testing.T) {
 	for _, c := range []struct {
 		name, timestamp, original, sentAt string
 		want                              time.Duration // before it was received
@@ -327,8 +397,21 @@ func TestTimes(t *testing.T) {
 		{"too far ahead", "2026-03-01T12:05:01Z", "", "", 0, "2026-03-01T12:05:01Z"},
 		{"ahead even as corrected", "2026-03-01T13:00:00Z", "", "2026-03-01T12:00:00Z", 0, "2026-03-01T13:00:00Z"},
 		{"before there were clients", "1969-12-31T23:59:59Z", "", "", 0, "1969-12-31T23:59:59Z"},
-		{"before there were clients, in another zone", "1970-01-01T00:30:00+01:00", "", "", 0, "1970-01-01T00:30:00+01:00"},
+		{"a clock that was never set", "1970-01-01T00:00:00Z", "", "", 0, "1970-01-01T00:00:00Z"},
+		{"a clock that lost its battery", "1980-01-06T00:00:00Z", "", "2026-03-01T12:00:00Z", 0, "1980-01-06T00:00:00Z"},
+		{"a clock that was never set, sent by it", "1970-01-01T00:00:05Z", "", "1970-01-01T00:01:05Z", time.Minute, ""},
+		{"local times of one clock", "2026-03-01 14:59:00", "", "2026-03-01 15:00:00", time.Minute, ""},
+		{"a local time", "2026-03-01 11:59:00", "", "", 0, "2026-03-01 11:59:00"},
+		{"a local time, sent at another's", "2026-03-01 11:59:00", "", "2026-03-01T12:00:00Z", 0, "2026-03-01 11:59:00"},
+		{"sent by a local time", "2026-03-01T11:59:00Z", "", "2026-03-01 15:00:00", time.Minute, ""},
+		{"no colon", "2026-03-01T14:59:00+0300", "", "", time.Minute, ""},
+		{"milliseconds", "1772366340000", "", "", time.Minute, ""},
+		{"seconds", "1772366340", "", "1772366400", time.Minute, ""},
+		{"basic", "20260301T115900Z", "", "", time.Minute, ""},
+		{"a colon too many", "2026-03-01T11:59:00.000:Z", "", "", time.Minute, ""},
+		{"a second word that is understood", "yesterday", "2026-03-01T11:58:00Z", "", 2 * time.Minute, ""},
 		{"sent in another age", "2026-03-01T12:00:00Z", "", "9999-01-01T00:00:00Z", 0, "2026-03-01T12:00:00Z"},
+		{"two that are not", "yesterday", "last year", "", 0, "yesterday"},
 		{"no time as we know it", "last Tuesday", "", "", 0, "last Tuesday"},
 		{"a long story", strings.Repeat("ş", 100), "", "", 0, strings.Repeat("ş", 32)},
 		{"digits without end", "2030-01-01T00:00:00." + strings.Repeat("1", 100) + "Z", "", "", 0, "2030-01-01T00:00:00." + strings.Repeat("1", 44)},
@@ -340,6 +423,10 @@ func TestTimes(t *testing.T) {
 		m := one(t, "track", string(body))
 		if want := received.Add(-c.want); !m.OccurredAt.Equal(want) || m.Claimed != c.claimed {
 			t.Errorf("%s: %s, %q, want %s, %q", c.name, m.OccurredAt, m.Claimed, want, c.claimed)
+		}
+		told := c.timestamp+c.original != ""
+		if m.Timed != (told && c.claimed == "") || m.Undated != (c.claimed != "") {
+			t.Errorf("%s: timed %v, undated %v", c.name, m.Timed, m.Undated)
 		}
 	}
 }
@@ -355,7 +442,7 @@ func TestTimesAreNeverInTheFuture(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if at := r.Messages[0].OccurredAt; at.After(received) || at.Unix() < 0 {
+		if at := r.Messages[0].OccurredAt; at.After(received) || at.Year() < 2000 {
 			t.Fatalf("claimed %s, sent %s, occurred %s", claimed, sent, at)
 		}
 	})
@@ -365,7 +452,7 @@ func TestCleanText(t *testing.T) {
 	for _, fine := range []string{
 		``, `{}`, `"şarkı 🎵"`, `"\ud83c\udfb5"`, `"\uD83C\uDFB5\ud83c\udfb5"`, `"\\ud83c"`, `"\\u0000"`, `"\\\\u0000"`, `"\n\t\""`, `"\u0001"`, `"\ue000"`,
 	} {
-		if err := ingest.CleanText([]byte(fine)); err != nil {
+		if err := foreign.Check([]byte(fine)); err != nil {
 			t.Errorf("%s: %v", fine, err)
 		}
 	}
@@ -385,7 +472,7 @@ func TestCleanText(t *testing.T) {
 		`"\udfb5\ud83c"`:   "surrogate",
 		`"\uDFB5"`:         "surrogate",
 	} {
-		if err := ingest.CleanText([]byte(wrong)); err == nil || !strings.Contains(err.Error(), reason) {
+		if err := foreign.Check([]byte(wrong)); err == nil || !strings.Contains(err.Error(), reason) {
 			t.Errorf("%s: %v, want something about %s", wrong, err, reason)
 		}
 		if !json.Valid([]byte(wrong)) {
@@ -393,7 +480,8 @@ func TestCleanText(t *testing.T) {
 		}
 		raw := `{"type":"track","userId":"u1","event":"x","properties":{"a":` + wrong + `}}`
 		if strings.HasPrefix(wrong, `"`) {
-			if r, err := ingest.Parse([]byte(`{"batch":[`+raw+`]}`), "batch", received); err != nil || len(r.Rejected) != 1 {
+			r, err := ingest.Parse([]byte(`{"batch":[`+raw+`]}`), "batch", received)
+			if aside := reason == "UTF-8"; err != nil || len(r.Rejected) == 1 != aside || len(r.Messages) == 1 && !slices.Equal(r.Messages[0].Notes, []string{"text:replaced"}) {
 				t.Errorf("%s in a batch: %+v, %v", wrong, r, err)
 			}
 		}
@@ -406,7 +494,7 @@ func FuzzCleanText(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		err := ingest.CleanText(data)
+		err := foreign.Check(data)
 		var text string
 		if json.Unmarshal(data, &text) != nil {
 			return // of other bytes only that they do not panic

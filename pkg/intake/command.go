@@ -41,7 +41,8 @@ func Report(m ingest.Message, source ingest.Source) order.Report {
 	if m.Type != "track" || !strings.HasPrefix(m.Event, "Order ") {
 		return nil
 	}
-	for _, fact := range ingest.Facts(m, source) {
+	facts, _ := ingest.Facts(m, source)
+	for _, fact := range facts {
 		if report, ok := fact.(order.Report); ok {
 			return report
 		}
@@ -67,13 +68,13 @@ type Take struct {
 	Now         time.Time
 }
 
-// Named is the message without ids that stand for none, blocked if nobody is left who it is about.
-func Named(m ingest.Message) (named ingest.Message, blocked bool) {
-	if m.UserID != "" && identity.Blocked(m.UserID) {
+// Named is the message without ids that stand for nobody, blocked if nobody is left who it is about.
+func Named(m ingest.Message, nobody identity.Placeholders) (named ingest.Message, blocked bool) {
+	if m.UserID != "" && nobody.Blocks(m.UserID) {
 		m.UserID = ""
 	}
-	if m.AnonymousID != "" && identity.Blocked(m.AnonymousID) {
+	if m.AnonymousID != "" && nobody.Blocks(m.AnonymousID) {
 		m.AnonymousID = ""
 	}
-	return m, m.UserID == "" && m.AnonymousID == "" || m.Type == "alias" && (m.UserID == "" || identity.Blocked(m.PreviousID))
+	return m, m.UserID == "" && m.AnonymousID == "" || m.Type == "alias" && (m.UserID == "" || nobody.Blocks(m.PreviousID))
 }

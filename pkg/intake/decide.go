@@ -7,6 +7,7 @@ import (
 	"defter/pkg/consent"
 	"defter/pkg/customer"
 	"defter/pkg/eventstore"
+	"defter/pkg/foreign"
 	"defter/pkg/ingest"
 	"defter/pkg/order"
 	"defter/pkg/record"
@@ -25,7 +26,7 @@ var Decider = eventstore.Decider[State, Take, eventstore.New]{
 }
 
 func (s State) after(e eventstore.New, recordedAt time.Time) State {
-	happened := eventstore.Event{Data: e.Data, OccurredAt: e.OccurredAt, RecordedAt: recordedAt, Message: e.Message}
+	happened := eventstore.Event{Data: e.Data, OccurredAt: e.OccurredAt, RecordedAt: recordedAt, Message: e.Message, Notes: e.Notes}
 	return State{record.Evolve(s.Record, happened), ingest.SeenFold.Evolve(s.Seen, happened)}
 }
 
@@ -42,9 +43,9 @@ func Decide(s State, c Take) ([]eventstore.New, error) {
 			continue
 		}
 		inBatch[m.Fingerprint] = true
-		happens := func(events []any) {
+		happens := func(events []any, notes []string) {
 			for _, event := range events {
-				next := eventstore.New{Data: event, OccurredAt: m.OccurredAt, Message: m.Fingerprint}
+				next := eventstore.New{Data: event, OccurredAt: m.OccurredAt, Message: m.Fingerprint, Notes: notes}
 				decided = append(decided, next)
 				s.Record = s.after(next, c.Now).Record
 				id := order.EventOrder(event)
@@ -58,12 +59,12 @@ func Decide(s State, c Take) ([]eventstore.New, error) {
 			if err != nil {
 				return nil, err
 			}
-			happens(choice)
+			happens(choice, m.Notes)
 			if ingest.Behaviour(m.Message, c.Source) && !mayAnalyse(s.Record.Consent, m.Message, c.Source, c.Now) {
 				continue // accepted and not kept
 			}
 		}
-		facts, err := meaning(c, s.Record.Customer, m)
+		facts, unread, err := meaning(c, s.Record.Customer, m)
 		if err != nil {
 			return nil, err
 		}
@@ -72,9 +73,17 @@ func Decide(s State, c Take) ([]eventstore.New, error) {
 			return nil, err
 		}
 		events = begun(s.Record, events, c.Source, m.OccurredAt)
-		happens(append(events, Consequences(s.Record, events, m.OccurredAt)...))
+		happens(append(events, Consequences(s.Record, events, m.OccurredAt)...), together(m.Notes, unread))
 	}
 	return decided, nil
+}
+
+// together are the notes of the message's own fields and of what it says.
+func together(notes, more []string) []string {
+	var all foreign.Notes
+	all.All(notes)
+	all.All(more)
+	return all.List()
 }
 
 // agreed is the facts, with what agrees with the orders in the place of reports. An order that is stored elsewhere already is not

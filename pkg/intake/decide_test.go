@@ -2,6 +2,7 @@ package intake_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"testing"
 	"time"
 
@@ -83,7 +84,7 @@ func TestVisitorsHaveNoProfile(t *testing.T) {
 
 func TestAnAddressOfSomebodyElseIsNotTakenOver(t *testing.T) {
 	take := said(t, server, `{"type":"identify","messageId":"m1","userId":"u1","traits":{"email":" Grace@Example.com"}}`)
-	ada.When(t, take).Then(at(now, fingerprint(server, "m1"), customer.EmailUpdated{OldEmail: "ada@example.com", NewEmail: "grace@example.com"})...)
+	ada.When(t, take).Then(at(now, fingerprint(server, "m1"), customer.EmailUpdated{OldEmail: "ada@example.com", NewEmail: "Grace@Example.com"})...)
 	take.EmailsTaken["grace@example.com"] = true
 	ada.When(t, take).Then(at(now, fingerprint(server, "m1"), customer.AttributesUpdated{Attributes: map[string]any{"email": " Grace@Example.com"}})...)
 }
@@ -97,7 +98,7 @@ func TestWhoMayNameAnotherCustomer(t *testing.T) {
 
 func TestGroups(t *testing.T) {
 	ada.When(t, said(t, server, `{"type":"group","messageId":"m1","userId":"u1","groupId":"g1","traits":{"size":3}}`)).
-		Then(at(now, fingerprint(server, "m1"), customer.GroupJoined{GroupID: "g1", Traits: map[string]any{"size": 3.0}})...)
+		Then(at(now, fingerprint(server, "m1"), customer.GroupJoined{GroupID: "g1", Traits: map[string]any{"size": json.Number("3")}})...)
 }
 
 func TestWhatAnErasedCustomerDoesIsNotKept(t *testing.T) {
@@ -213,6 +214,24 @@ func TestWhatBecomesOfMessages(t *testing.T) {
 	ada.When(t, bounce("grace@example.com")).Then(at(now, fingerprint(server, "m1"), bounced("grace@example.com"))...)
 }
 
+// TestP14_AnUnsubscriptionToldInWholeSeconds ends a consent of the same second: mail services count no smaller.
+func TestP14_AnUnsubscriptionToldInWholeSeconds(t *testing.T) {
+	second := now.Add(-time.Minute)
+	agreed := ada.Given(at(second.Add(900*time.Millisecond), "", granted(consent.Marketing, consent.Email))...)
+	gone := []any{channel.Unsubscribed{Channel: "email"}}
+	revoked := consent.Revoked{Purpose: consent.Marketing, Channel: consent.Email, Reason: "unsubscribed"}
+	for told, want := range map[string]struct {
+		at     time.Time
+		events []any
+	}{
+		fmt.Sprint(second.Unix()):                   {second, append(gone[:1:1], revoked)},
+		fmt.Sprint(second.UnixMilli() + 500):        {second.Add(500 * time.Millisecond), gone},
+		fmt.Sprint(second.Add(-time.Second).Unix()): {second.Add(-time.Second), gone},
+	} {
+		agreed.When(t, said(t, server, `{"type":"track","messageId":"m1","userId":"u1","event":"Unsubscribed","timestamp":`+told+`}`)).Then(at(want.at, fingerprint(server, "m1"), want.events...)...)
+	}
+}
+
 // TestWhoseBehaviourIsKept: a refusal on record, then what the banner says, then a consent on record, then what the source
 // assumes.
 func TestWhoseBehaviourIsKept(t *testing.T) {
@@ -264,7 +283,7 @@ func TestNamed(t *testing.T) {
 		{ingest.Message{UserID: "u1"}, false}, {ingest.Message{UserID: "null"}, true}, {ingest.Message{UserID: "null", AnonymousID: "a1"}, false},
 		{ingest.Message{Type: "alias", UserID: "u1", PreviousID: "undefined"}, true}, {ingest.Message{Type: "alias", UserID: "null", AnonymousID: "a1", PreviousID: "u0"}, true},
 	} {
-		if named, blocked := intake.Named(c.m); blocked != c.want || named.UserID == "null" {
+		if named, blocked := intake.Named(c.m, nil); blocked != c.want || named.UserID == "null" {
 			t.Errorf("%+v: blocked %v, named %+v", c.m, blocked, named)
 		}
 	}

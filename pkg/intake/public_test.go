@@ -1,6 +1,7 @@
 package intake_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -21,7 +22,7 @@ func TestS1_APublicKeyIsNobodysWord(t *testing.T) {
 	ada.When(t, said(t, browser, identify)).Then(at(now, fingerprint(browser, "m1"), claimed)...).Again().Nothing()
 	anybody.When(t, said(t, browser, identify)).Then(at(now, fingerprint(browser, "m1"), customer.Created{Source: "web"}, claimed)...)
 	ada.When(t, said(t, browser, `{"type":"group","messageId":"m1","userId":"u1","groupId":"g1","traits":{"size":3}}`)).
-		Then(at(now, fingerprint(browser, "m1"), customer.TraitsClaimed{GroupID: "g1", Traits: map[string]any{"size": 3.0}})...)
+		Then(at(now, fingerprint(browser, "m1"), customer.TraitsClaimed{GroupID: "g1", Traits: map[string]any{"size": json.Number("3")}})...)
 
 	own := said(t, browser, identify)
 	own.Messages[0].Own = true

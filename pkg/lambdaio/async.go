@@ -110,6 +110,7 @@ type Published struct {
 	CausationID   string          `json:"causationId,omitempty"`
 	Actor         string          `json:"actor,omitempty"`
 	Source        string          `json:"source,omitempty"`
+	Notes         []string        `json:"notes,omitempty"` // what could not be read of the message that it came in, as "field:reason"
 	Data          json.RawMessage `json:"data,omitempty"`
 	Omitted       bool            `json:"omitted,omitempty"` // the data are too large for the bus: the store has them
 }

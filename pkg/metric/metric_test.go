@@ -34,3 +34,25 @@ func TestCountIsInTheEmbeddedMetricFormat(t *testing.T) {
 		t.Fatalf("the directive does not name the metric: %s", out.String())
 	}
 }
+
+// TestCountByHasItsDimensionsAtTheRoot, where CloudWatch looks for them.
+func TestCountByHasItsDimensionsAtTheRoot(t *testing.T) {
+	var out bytes.Buffer
+	slog.New(slog.NewJSONHandler(&out, nil)).Info("values unread", metric.CountBy(metric.ValuesUnread, 3, "source", "s1", "reason", "ambiguous"))
+	var line struct {
+		ValuesUnread   int
+		Source, Reason string
+		AWS            struct {
+			CloudWatchMetrics []struct{ Dimensions [][]string }
+		} `json:"_aws"`
+	}
+	if err := json.Unmarshal(out.Bytes(), &line); err != nil {
+		t.Fatal(err)
+	}
+	if line.ValuesUnread != 3 || line.Source != "s1" || line.Reason != "ambiguous" || len(line.AWS.CloudWatchMetrics) != 1 {
+		t.Fatalf("not a metric: %s", out.String())
+	}
+	if d := line.AWS.CloudWatchMetrics[0].Dimensions; len(d) != 1 || len(d[0]) != 2 || d[0][0] != "source" || d[0][1] != "reason" {
+		t.Fatalf("counted by %v", d)
+	}
+}

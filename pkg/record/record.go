@@ -3,6 +3,8 @@
 package record
 
 import (
+	"time"
+
 	"defter/pkg/cart"
 	"defter/pkg/channel"
 	"defter/pkg/consent"
@@ -38,7 +40,11 @@ func Evolve(s State, e eventstore.Event) State {
 	if _, erased := e.Data.(customer.DataDeleted); erased {
 		return State{Customer: customer.Evolve(s.Customer, e.Data, e.OccurredAt)}
 	}
-	s.Customer = customer.Evolve(s.Customer, e.Data, e.OccurredAt)
+	said := e.OccurredAt
+	if !e.Dated() { // of a trait it is not known since when it holds, so that whoever says when they said theirs counts more
+		said = time.Time{}
+	}
+	s.Customer = customer.Evolve(s.Customer, e.Data, said)
 	s.Identity = identity.Evolve(s.Identity, e.Data, retention.Began(e))
 	s.Consent = consent.Evolve(s.Consent, e.Data, e.OccurredAt)
 	s.Preference = preference.Evolve(s.Preference, e.Data, preference.Stamp{At: e.OccurredAt, EventID: e.ID})

@@ -133,7 +133,7 @@ func TestLinesAreCommits(t *testing.T) {
 	want := eventstore.Commit{
 		ID: "id", Stream: "CUSTOMER#1", First: 7, RecordedAt: noon, CorrelationID: "c", CausationID: "ca", Actor: "a", Source: "s",
 		Sealed: []byte{0, 1, 0xff}, Compacted: 2, Events: []eventstore.Record{
-			{Type: "PageViewed", Schema: 2, OccurredAt: noon, Message: "m", Span: 3, Data: json.RawMessage(`{"a":1}`)},
+			{Type: "PageViewed", Schema: 2, OccurredAt: noon, Message: "m", Notes: []string{"price:unreadable"}, Span: 3, Data: json.RawMessage(`{"a":1}`)},
 		},
 	}
 	for value, all := reflect.ValueOf(want), 0; all < value.NumField(); all++ {

@@ -29,6 +29,7 @@ type Entry struct {
 	Schema     int             `json:"schemaVersion"`
 	OccurredAt time.Time       `json:"occurredAt"`
 	Message    string          `json:"message,omitempty"`
+	Notes      []string        `json:"notes,omitempty"`
 	Span       int             `json:"span,omitempty"`
 	Data       json.RawMessage `json:"data"`
 }
@@ -40,7 +41,7 @@ func LineOf(c eventstore.Commit) Line {
 		Actor: c.Actor, Source: c.Source, Events: make([]Entry, len(c.Events)), Sealed: c.Sealed, Compacted: c.Compacted,
 	}
 	for i, r := range c.Events {
-		l.Events[i] = Entry{r.Type, r.Schema, r.OccurredAt, r.Message, r.Span, r.Data}
+		l.Events[i] = Entry{r.Type, r.Schema, r.OccurredAt, r.Message, r.Notes, r.Span, r.Data}
 	}
 	return l
 }
@@ -52,7 +53,7 @@ func (l Line) Commit() eventstore.Commit {
 		Actor: l.Actor, Source: l.Source, Events: make([]eventstore.Record, len(l.Events)), Sealed: l.Sealed, Compacted: l.Compacted,
 	}
 	for i, e := range l.Events {
-		c.Events[i] = eventstore.Record{Type: e.Type, Schema: e.Schema, OccurredAt: e.OccurredAt, Message: e.Message, Span: e.Span, Data: e.Data}
+		c.Events[i] = eventstore.Record{Type: e.Type, Schema: e.Schema, OccurredAt: e.OccurredAt, Message: e.Message, Notes: e.Notes, Span: e.Span, Data: e.Data}
 	}
 	return c
 }

@@ -40,7 +40,7 @@ func (d *Document[S]) Load(ctx context.Context, v *Views, stream string) (S, int
 
 func (d *Document[S]) decode(ctx context.Context, v *Views, row Row) (S, error) {
 	var state S
-	if err := json.Unmarshal(row.Data, &state); err != nil {
+	if err := eventstore.Exact(row.Data, &state); err != nil {
 		return state, fmt.Errorf("decode %s: %w", d.Name, err)
 	}
 	if row.Sealed != nil {
@@ -49,7 +49,7 @@ func (d *Document[S]) decode(ctx context.Context, v *Views, row Row) (S, error) 
 			return state, fmt.Errorf("open %s: %w", d.Name, err)
 		}
 		if personal != nil {
-			if err := json.Unmarshal(personal, d.Personal(&state)); err != nil {
+			if err := eventstore.Exact(personal, d.Personal(&state)); err != nil {
 				return state, fmt.Errorf("decode %s: %w", d.Name, err)
 			}
 		}

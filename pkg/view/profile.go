@@ -183,7 +183,11 @@ func evolveProfile(p Profile, e eventstore.Event) Profile {
 	case segment.Added, segment.Removed:
 		p.Segments = segment.Evolve(p.Segments, d)
 	case activity.Identified:
-		p.Personal.Attributes, p.Stamps = told(p.Personal.Attributes, p.Stamps, d.Traits, at)
+		said := at
+		if !e.Dated() { // whatever was said at a known time counts more
+			said = time.Time{}
+		}
+		p.Personal.Attributes, p.Stamps = told(p.Personal.Attributes, p.Stamps, d.Traits, said)
 		return seen(p, e)
 	case channel.Opened, channel.Clicked:
 		return seenOn(p, "email", at)

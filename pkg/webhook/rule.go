@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"defter/pkg/foreign"
 	"defter/pkg/money"
 	"defter/pkg/source"
 
@@ -135,7 +136,8 @@ func readExpression(text string) (e expression, err error) {
 	return e, err
 }
 
-// value is what the expression says of a delivery, nil for nothing. major writes an amount of minor units.
+// value is what the expression says of a delivery, nil for nothing. major writes an amount of minor units. What is none, or no time,
+// is told as such, so that whoever reads the message can say that it was not understood.
 func (e expression) value(d *delivery, major func(int64) string) any {
 	if e.is == constant {
 		return e.constant
@@ -150,27 +152,33 @@ func (e expression) value(d *delivery, major func(int64) string) any {
 	if e.is == "" {
 		return found[0]
 	}
-	n, err := strconv.ParseInt(plain(found[0]), 10, 64)
-	switch {
-	case err != nil:
-		return nil
-	case e.is == minor:
-		return json.Number(major(n))
+	said := plain(found[0])
+	if e.is == unix {
+		at, reason := foreign.Time(said)
+		if reason != "" || at.Local {
+			return said
+		}
+		return at.At.Format(time.RFC3339Nano)
 	}
-	return time.Unix(n, 0).UTC().Format(time.RFC3339)
+	number, _ := foreign.Decimal(said)
+	n, err := strconv.ParseInt(number, 10, 64)
+	if err != nil {
+		return "no minor units: " + said // which is no amount in any form
+	}
+	return json.Number(major(n))
 }
 
 func (e expression) text(d *delivery) string {
 	return plain(e.value(d, func(n int64) string { return strconv.FormatInt(n, 10) }))
 }
 
-// plain is a JSON string or number as text.
+// plain is a JSON string or number as text, a number in one form however it is written.
 func plain(v any) string {
 	switch v := v.(type) {
 	case string:
 		return v
 	case json.Number:
-		return v.String()
+		return foreign.Scalar(json.RawMessage(v))
 	case bool:
 		return strconv.FormatBool(v)
 	}
@@ -257,7 +265,10 @@ func (r rule) message(d *delivery, raw []byte, isElement bool) (json.RawMessage,
 	}
 	m := map[string]any{"messageId": hex.EncodeToString(sum.Sum(nil)[:20]), "type": r.kind}
 	properties := map[string]any{}
-	currency := strings.ToUpper(r.currency.text(d))
+	currency := r.currency.text(d)
+	if code, reason := foreign.Currency(currency); reason == "" {
+		currency = code
+	}
 	major := func(n int64) string { return r.major(n, currency) }
 	for name, e := range r.properties {
 		if v := e.value(d, major); v != nil {

@@ -209,6 +209,35 @@ func TestRulesMakeMessages(t *testing.T) {
 	}
 }
 
+// TestP5_WhatARuleCannotReadIsNotLeftOut: else an amount that is told would look like one that is not.
+func TestP5_WhatARuleCannotReadIsNotLeftOut(t *testing.T) {
+	w := source.Webhook{Signature: source.Unsigned, Rules: []source.Rule{{
+		Event: "Order Refunded", UserID: "$.body.who", Timestamp: "unix:$.body.at", Properties: map[string]string{"order_id": "=o1", "total": "minor:$.body.cents", "currency": "$.body.cur"},
+	}}}
+	for body, want := range map[string]string{
+		`{"who":7.0,"at":1700000000,"cents":1999,"cur":"eur"}`:        "7 2023-11-14T22:13:20Z 19.99 EUR []",
+		`{"who":"7","at":"1700000000","cents":"1999.0","cur":"€"}`:    "7 2023-11-14T22:13:20Z 19.99 EUR []",
+		`{"who":7,"at":1700000000500,"cents":1.999e3,"cur":978}`:      "7 2023-11-14T22:13:20.5Z 19.99 EUR []",
+		`{"who":7,"at":"2023-11-14 22:13:20+0000","cur":"EUR"}`:       "7 2023-11-14T22:13:20Z <nil> EUR []",
+		`{"who":7,"at":"soon","cents":19.99,"cur":"euros and cents"}`: "7 soon no minor units: 19.99 euros and cents [timestamp:unreadable properties.total:unreadable properties.currency:unreadable]",
+	} {
+		got, _ := messages(t, w, nil, body)
+		raw, err := json.Marshal(got[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		parsed, err := ingest.Parse([]byte(`{"batch":[`+string(raw)+`]}`), "batch", time.Unix(1_800_000_000, 0))
+		if err != nil || len(parsed.Messages) != 1 {
+			t.Fatalf("%s: %+v, %v", raw, parsed, err)
+		}
+		_, unread := ingest.Facts(parsed.Messages[0], ingest.Source{Trusted: true})
+		p := got[0]["properties"].(map[string]any)
+		if said := fmt.Sprint(got[0]["userId"], " ", got[0]["timestamp"], " ", p["total"], " ", p["currency"], " ", append(parsed.Messages[0].Notes, unread...)); said != want {
+			t.Errorf("%s says %s, want %s", body, said, want)
+		}
+	}
+}
+
 func TestPresetsCanBeRead(t *testing.T) {
 	secrets := map[string]string{source.SendGrid: bySendGrid(t).secret}
 	for name, preset := range webhook.Presets {

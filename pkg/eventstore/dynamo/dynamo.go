@@ -372,6 +372,7 @@ type record struct {
 	OccurredAt *int64          `json:"o,omitempty"` // Unix milliseconds, absent if it is the time of recording
 	Message    string          `json:"m,omitempty"`
 	Span       int             `json:"n,omitempty"` // absent for one version
+	Notes      []string        `json:"x,omitempty"`
 	Data       json.RawMessage `json:"d,omitempty"`
 }
 
@@ -380,7 +381,7 @@ func Marshal(c eventstore.Commit) (map[string]types.AttributeValue, error) {
 	at := c.RecordedAt.UnixMilli()
 	records := make([]record, len(c.Events))
 	for i, e := range c.Events {
-		records[i] = record{Type: e.Type, Message: e.Message, Span: e.Span, Data: e.Data}
+		records[i] = record{Type: e.Type, Message: e.Message, Span: e.Span, Notes: e.Notes, Data: e.Data}
 		if e.Schema != 1 {
 			records[i].Schema = e.Schema
 		}
@@ -444,7 +445,9 @@ func decode(text func(string) string, number func(string) int64, sealed []byte) 
 		if r.OccurredAt == nil {
 			r.OccurredAt = &at
 		}
-		c.Events[i] = eventstore.Record{Type: r.Type, Schema: max(r.Schema, 1), OccurredAt: time.UnixMilli(*r.OccurredAt).UTC(), Message: r.Message, Span: r.Span, Data: r.Data}
+		c.Events[i] = eventstore.Record{
+			Type: r.Type, Schema: max(r.Schema, 1), OccurredAt: time.UnixMilli(*r.OccurredAt).UTC(), Message: r.Message, Notes: r.Notes, Span: r.Span, Data: r.Data,
+		}
 	}
 	return c, nil
 }

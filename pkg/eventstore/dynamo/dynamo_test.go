@@ -282,6 +282,7 @@ func TestSizeIsAnUpperBound(t *testing.T) {
 			}
 			c.Events = append(c.Events, eventstore.Record{
 				Type: word.Draw(t, "type"), Schema: rapid.IntRange(1, 99).Draw(t, "schema"), Message: word.Draw(t, "message"), Data: data,
+				Notes:      slices.Repeat([]string{word.Draw(t, "note")}, rapid.IntRange(0, 3).Draw(t, "notes")),
 				OccurredAt: c.RecordedAt.Add(-time.Duration(rapid.IntRange(0, 1e6).Draw(t, "late")) * time.Millisecond),
 			})
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -52,6 +53,8 @@ func fill(t *testing.T, v reflect.Value) {
 			value.Set(reflect.ValueOf(start.Add(time.Duration(n) * time.Millisecond)))
 		case json.RawMessage:
 			value.Set(reflect.ValueOf(json.RawMessage(`{"price":{"amount":-1,"currency":"TRY"},"kitap":"Saatleri Ayarlama Enstitüsü"}`)))
+		case []string:
+			value.Set(reflect.ValueOf([]string{"currency:unreadable", "timestamp:ambiguous"}))
 		case []byte:
 			value.SetBytes([]byte{0, 1, 0xff, 0})
 		case []eventstore.Record:
@@ -87,8 +90,11 @@ func anyCommit(t *testing.T, s suite) {
 			must(t, err)
 			want.Events = append(want.Events, eventstore.Record{
 				Type: text.Draw(r, "type"), Schema: rapid.IntRange(1, 99).Draw(r, "schema"), OccurredAt: when.Draw(r, "occurredAt"),
-				Message: text.Draw(r, "message"), Data: data,
+				Message: text.Draw(r, "message"), Notes: slices.Repeat([]string{text.Draw(r, "note")}, rapid.IntRange(0, 2).Draw(r, "notes")), Data: data,
 			})
+			if last := &want.Events[len(want.Events)-1]; len(last.Notes) == 0 {
+				last.Notes = nil
+			}
 		}
 		must(r, s.Append(t.Context(), want))
 		sameCommits(r, s.Read(t.Context(), want.Stream, 1, 0), want)

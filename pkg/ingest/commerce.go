@@ -1,0 +1,235 @@
+package ingest
+
+import (
+	"slices"
+
+	"defter/pkg/activity"
+	"defter/pkg/foreign"
+	"defter/pkg/money"
+	"defter/pkg/order"
+)
+
+// assumed is the currency of an event that names none, as the specification has it.
+const assumed = "USD"
+
+// currency is the currency of an event, "" for one that is told and cannot be read: amounts in it are then none.
+func currency(p foreign.Object) string {
+	code, told := p.Currency("currency")
+	if told == foreign.Absent {
+		return assumed
+	}
+	return code
+}
+
+// minor returns the first of the members that says an amount, in minor units.
+func minor(p foreign.Object, currency string, names ...string) (int64, foreign.Told) {
+	number, told := p.Decimal(names...)
+	if told != foreign.Read {
+		return 0, told
+	}
+	if currency == "" { // which is noted already
+		return 0, foreign.Unread
+	}
+	n, err := money.Minor(number, currency)
+	if err != nil {
+		p.Note(names[0], foreign.OutOfRange)
+		return 0, foreign.Unread
+	}
+	return n, foreign.Read
+}
+
+// pieces is how many there are of a product: one where nothing is said, 0 where it cannot be read.
+func pieces(p foreign.Object) int64 {
+	n, told := p.Whole("quantity")
+	switch {
+	case told == foreign.Absent:
+		return 1
+	case told == foreign.Read && n <= 0:
+		p.Note("quantity", foreign.OutOfRange)
+		return 0
+	}
+	return n
+}
+
+func lines(p foreign.Object, currency string) []order.Line {
+	var lines []order.Line
+	products, _ := p.Objects("products")
+	for _, product := range products {
+		price, _ := minor(product, currency, "price")
+		lines = append(lines, order.Line{
+			ProductID: id(product, productNames(product)...), ProductName: product.Text(500, "name"), Category: product.Text(200, "category"), Quantity: pieces(product), PriceMinor: price,
+		})
+	}
+	return lines
+}
+
+// amount returns the first of the members that says an amount, as it was told, the zero Amount where none does; ok is false for one
+// that cannot be read, or is told to be nothing: neither is taken for one that was left out.
+func amount(p foreign.Object, names ...string) (a order.Amount, ok bool) {
+	number, told := p.Decimal(names...)
+	if told == foreign.Absent && p.Names(names...) {
+		p.Note(names[0], foreign.Missing)
+		return a, false
+	}
+	code, currency := p.Currency("currency")
+	if told == foreign.Absent {
+		return a, true
+	}
+	return order.Amount{Decimal: number, Currency: code}, told == foreign.Read && currency != foreign.Unread
+}
+
+// returned are the products of a refund, each once; ok is false where not all of them can be read.
+func returned(p foreign.Object) (items []order.RefundItem, ok bool) {
+	products, told := p.Objects("products")
+	at := map[string]int{}
+	for _, product := range products {
+		id, n := id(product, productNames(product)...), pieces(product)
+		if !must(product, id, productNames(product)...) || n == 0 {
+			return nil, false
+		}
+		if i, known := at[id]; known {
+			items[i].Quantity += n
+			continue
+		}
+		at[id] = len(items)
+		items = append(items, order.RefundItem{ProductID: id, Quantity: n})
+	}
+	return items, told != foreign.Unread
+}
+
+// orders maps the events of orders to reports of them. Nothing for an event that is another, or lacks what it must have, and for a
+// source that is not trusted, which is noted: it is then kept as it came.
+func orders(m Message, s Source, p foreign.Object) any {
+	read, ok := map[string]func(foreign.Object, string) order.Report{
+		"Order Completed": completed, "Order Cancelled": cancelled, "Order Refunded": refunded, RefundFailed: refundFailed,
+	}[m.Event]
+	if !ok {
+		return nil
+	}
+	if !s.Trusted {
+		p.Note("order", foreign.Untrusted)
+		return nil
+	}
+	order := id(p, orderID...)
+	known := must(p, order, orderID...)
+	if report := read(p, order); report != nil && known { // all of it is read in either case, so that all that is wrong is noted
+		return report
+	}
+	return nil
+}
+
+func completed(p foreign.Object, id string) order.Report {
+	currency := currency(p)
+	value, told := minor(p, currency, total...)
+	placed := order.Placed{OrderID: id, CartID: p.ID(128, cartID...), Items: lines(p, currency), TotalMinor: value, Currency: currency}
+	for _, part := range []struct {
+		name string
+		to   *int64
+	}{{"subtotal", &placed.SubtotalMinor}, {"discount", &placed.DiscountMinor}, {"tax", &placed.TaxMinor}, {"shipping", &placed.ShippingMinor}} {
+		*part.to, _ = minor(p, currency, part.name)
+	}
+	switch {
+	case told == foreign.Unread:
+		return nil
+	case told == foreign.Absent:
+		p.Note("total", foreign.Missing)
+		return nil
+	case value < 0:
+		p.Note("total", foreign.OutOfRange)
+		return nil
+	}
+	asTold, _ := amount(p, total...)
+	return order.ReportPlaced{Placed: placed, Total: asTold}
+}
+
+func cancelled(p foreign.Object, id string) order.Report {
+	return order.ReportCancelled{OrderID: id, Reason: p.Text(200, "reason")}
+}
+
+func refunded(p foreign.Object, id string) order.Report {
+	value, ok := amount(p, "total", "value", "revenue")
+	items, all := returned(p)
+	if !ok || !all {
+		return nil
+	}
+	return order.ReportRefund{OrderID: id, RefundID: p.ID(128, "refund_id"), TransactionID: p.ID(128, "transaction_id"), Amount: value, Items: items}
+}
+
+func refundFailed(p foreign.Object, id string) order.Report {
+	value, ok := amount(p, "total", "value", "revenue")
+	if !ok {
+		return nil
+	}
+	return order.ReportRefundFailed{
+		OrderID: id, RefundID: p.ID(128, "refund_id"), TransactionID: p.ID(128, "transaction_id"), Code: p.Text(200, "reason"), Amount: value,
+	}
+}
+
+// commerce maps the other e-commerce events of the Segment specification, version 2. Nothing for an event that is another, or lacks
+// what it must have: it is then kept as it came.
+func commerce(m Message, p foreign.Object) any {
+	switch m.Event {
+	case "Products Searched":
+		if q := p.Text(1000, "query"); must(p, q, "query") {
+			return activity.SearchPerformed{Query: q, ResultsCount: count(p, "results_count"), SessionID: id(p, sessionID...), Context: context(m)}
+		}
+	case "Product Viewed", "Product Clicked":
+		if product := id(p, productNames(p)...); must(p, product, productNames(p)...) {
+			currency := currency(p)
+			price, _ := minor(p, currency, "price")
+			return activity.ProductViewed{
+				ProductID: product, ProductName: p.Text(500, "name"), ProductCategory: p.Text(200, "category"), PriceMinor: price, Currency: currency,
+				ViewSource: viewSource(p.Text(50, "view_source")), SessionID: id(p, sessionID...), Context: context(m),
+			}
+		}
+	case "Product Added":
+		if cart, product := id(p, cartID...), id(p, productNames(p)...); must(p, cart, cartID...) && must(p, product, productNames(p)...) {
+			currency := currency(p)
+			price, _ := minor(p, currency, "price")
+			return activity.ItemAddedToCart{
+				CartID: cart, ProductID: product, ProductName: p.Text(500, "name"), Quantity: pieces(p), PriceMinor: price, Currency: currency, Context: context(m),
+			}
+		}
+	case "Product Removed":
+		if cart, product := id(p, cartID...), id(p, productNames(p)...); must(p, cart, cartID...) && must(p, product, productNames(p)...) {
+			return activity.ItemRemovedFromCart{CartID: cart, ProductID: product, Quantity: pieces(p), Context: context(m)}
+		}
+	case "Cart Viewed":
+		if cart := id(p, cartID...); must(p, cart, cartID...) {
+			return activity.CartViewed{CartID: cart, Context: context(m)}
+		}
+	case "Checkout Started":
+		currency := currency(p)
+		value, _ := minor(p, currency, "value", "revenue")
+		products, _ := p.Objects("products")
+		return activity.CheckoutStarted{
+			CartID: id(p, cartID...), OrderID: id(p, orderID...), CartValueMinor: value, Currency: currency, ItemCount: int64(len(products)), Context: context(m),
+		}
+	case "Checkout Step Completed":
+		if step := count(p, "step"); step != nil && *step >= 1 {
+			names := []string{"shipping", "payment", "review"}
+			done := activity.CheckoutStepCompleted{CheckoutID: id(p, checkoutID...), StepNumber: *step, Context: context(m)}
+			if *step <= int64(len(names)) {
+				done.Step = names[*step-1]
+			}
+			return done
+		}
+	}
+	return nil
+}
+
+// count is a number of things, nil where none is told.
+func count(p foreign.Object, name string) *int64 {
+	n, told := p.Whole(name)
+	if told != foreign.Read {
+		return nil
+	}
+	return &n
+}
+
+func viewSource(s string) string {
+	if slices.Contains([]string{"search", "category", "recommendation", "direct"}, s) {
+		return s
+	}
+	return ""
+}

@@ -1,0 +1,160 @@
+package ingest
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"defter/pkg/foreign"
+)
+
+// Limits of a time that is believed.
+const maxFuture = 5 * time.Minute // a client's clock may be ahead by this much after correction
+
+// firstDay is before anything that is told: clocks that were never set, or lost their battery, stand in 1970, 1980 or so.
+var firstDay = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// Context is the part of a message's context that is kept.
+type Context struct {
+	IP        string
+	UserAgent string
+	Locale    string
+	Timezone  string
+	Page      Page
+	Consent   Consents
+	UserToken string          // the customer's own, a JWT that the page got when they signed in
+	Traits    json.RawMessage // an object, nil for none
+}
+
+// Page is where it was said.
+type Page struct{ URL, Title, Referrer string }
+
+// Shared is what the messages of a batch have in common, with the notes of its reading.
+type Shared struct {
+	Context Context
+	Notes   []string
+	Err     error // why none of them can be kept: nobody knows what they agreed to
+}
+
+// shared reads the context of a batch, which becomes part of each of its messages.
+func (o Origin) shared() (s Shared) {
+	if len(o.Context) == 0 {
+		return s
+	}
+	clean, replaced, err := cleaned(o.Context)
+	if err != nil {
+		s.Err = fmt.Errorf("the batch's context cannot be kept: %w", err)
+		return s
+	}
+	var notes foreign.Notes
+	if replaced {
+		notes.Add("text", foreign.Replaced)
+	}
+	s.Context.read(foreign.In(clean, "context", &notes))
+	s.Notes = notes.List()
+	return s
+}
+
+// cleaned is JSON as it can be kept: neither too large nor too deep, and its text whole.
+func cleaned(raw []byte) (clean []byte, replaced bool, err error) {
+	switch {
+	case len(raw) > MaxEventBytes:
+		return nil, false, fmt.Errorf("it has at most %d bytes, this one %d", MaxEventBytes, len(raw))
+	case depth(raw) > MaxDepth:
+		return nil, false, fmt.Errorf("it is nested more than %d deep", MaxDepth)
+	}
+	return foreign.Clean(raw)
+}
+
+// read takes over what a context says; of what it does not say, it stays what it was.
+func (c *Context) read(o foreign.Object) {
+	take := func(to *string, o foreign.Object, limit int, name string) {
+		if said := o.Text(limit, name); said != "" {
+			*to = said
+		}
+	}
+	take(&c.IP, o, 45, "ip")
+	take(&c.UserAgent, o, 512, "userAgent")
+	take(&c.Locale, o, 35, "locale")
+	take(&c.Timezone, o, 64, "timezone")
+	take(&c.UserToken, o, MaxEventBytes, "userToken")
+	page := o.Object("page")
+	take(&c.Page.URL, page, 2048, "url")
+	take(&c.Page.Title, page, 500, "title")
+	take(&c.Page.Referrer, page, 2048, "referrer")
+	if said := consents(o); said.Preferences != nil {
+		c.Consent = said
+	}
+	if traits := o.JSON("traits"); traits != nil {
+		c.Traits = traits
+	}
+}
+
+// consents reads what was chosen in a banner. A category whose choice cannot be read is as though it were not named: it refuses the
+// message, and is no word of the customer's.
+func consents(o foreign.Object) Consents {
+	said := o.Object("consent")
+	if !said.Has("categoryPreferences") {
+		return Consents{}
+	}
+	categories := said.Object("categoryPreferences")
+	chosen := map[string]bool{}
+	for _, category := range categories.Others() {
+		if yes, reason := foreign.Bool(categories.Raw(category)); reason == "" {
+			chosen[category] = yes
+		} else {
+			said.Note("categoryPreferences", reason)
+		}
+	}
+	return Consents{&chosen}
+}
+
+// date finds out when the message's fact happened: receivedAt - (sentAt - timestamp), which takes the skew of the client's clock
+// out. Two times of one clock have a difference also where nobody knows its offset. A time in the future, or before anything
+// could be told, is not believed.
+func (m *Message) date(o foreign.Object, receivedAt time.Time) {
+	m.OccurredAt = receivedAt
+	sentAt := m.Origin.SentAt
+	if sentAt == "" {
+		sentAt = foreign.Scalar(o.Raw("sentAt"))
+	}
+	sent, unsent := foreign.Time(sentAt)
+	if unsent != "" && (sentAt != "" || o.Has("sentAt")) {
+		o.Note("sentAt", unsent)
+	}
+	unusable := ""
+	for _, name := range []string{"timestamp", "originalTimestamp"} {
+		if !o.Has(name) {
+			continue
+		}
+		told := foreign.Scalar(o.Raw(name))
+		at, reason := foreign.Time(told)
+		if reason == "" && unsent == "" {
+			if age, ok := at.Before(sent); ok {
+				at = foreign.Moment{At: receivedAt.Add(-age)}
+			}
+		}
+		switch {
+		case reason != "":
+		case at.Local:
+			reason = foreign.Ambiguous
+		case at.At.After(receivedAt.Add(maxFuture)) || at.At.Before(firstDay):
+			reason = foreign.Unbelieved
+		}
+		if reason == "" {
+			m.OccurredAt, m.Timed = at.At, true
+			if at.At.After(receivedAt) {
+				m.OccurredAt = receivedAt
+			}
+			m.Claimed = ""
+			return
+		}
+		if unusable == "" {
+			unusable, m.Claimed = reason, clipText(told, 64)
+		}
+	}
+	if unusable != "" {
+		m.Undated = true
+		o.Note("timestamp", unusable)
+	}
+}

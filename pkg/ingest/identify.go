@@ -1,0 +1,100 @@
+package ingest
+
+import (
+	"strings"
+	"time"
+
+	"defter/pkg/customer"
+	"defter/pkg/foreign"
+)
+
+// Identify returns the command that takes over a message's traits, and notes of what could not be read of them. A trait that is null
+// clears what it stands for; one that is absent, or a text without anything in it, says nothing.
+func Identify(m Message, s Source, externalID, visitorID string) (customer.Identify, []string) {
+	var notes foreign.Notes
+	p := foreign.In(m.Traits, "traits", &notes).Over(foreign.In(m.Context.Traits, "traits", &notes))
+	c := customer.Identify{
+		Email: p.Text(1000, "email"), ClearEmail: p.Null("email"), Source: "api", ExternalID: externalID, VisitorID: visitorID,
+		IPAddress: m.Context.IP, UserAgent: m.Context.UserAgent, At: m.OccurredAt, Timed: m.Timed, Undated: m.Undated,
+	}
+	if !s.Trusted {
+		c.Source = "web"
+	}
+	if _, err := customer.NormalEmail(c.Email); c.Email != "" && err != nil {
+		p.Note("email", foreign.Unreadable)
+	}
+	u := &c.Profile
+	u.Today = m.OccurredAt.UTC().Format(time.DateOnly)
+	u.FirstName, u.LastName = names(p)
+	u.Phone = field(p, p.Text(32, "phone"), "phone")
+	born, _ := p.Date("birthday", "dateOfBirth")
+	u.DateOfBirth = field(p, born, "birthday", "dateOfBirth")
+	u.ClearAddress = p.Null("address")
+	if given := address(p.Object("address")); given != (customer.Address{}) { // nothing that could be read must not replace what is known
+		u.Address = &given
+	}
+	for _, name := range p.Others("email", "firstName", "lastName", "name", "phone", "birthday", "dateOfBirth", "address") {
+		if name == "" || len(name) > 100 {
+			notes.Add("traits", foreign.TooLong)
+			continue
+		}
+		if u.Attributes == nil {
+			u.Attributes = map[string]any{}
+		}
+		u.Attributes[name] = p.Value(name)
+	}
+	return c, notes.List()
+}
+
+// field is what becomes of a field: what is said, "" where it is said to be nothing, nil where nothing is said.
+func field(p foreign.Object, said string, names ...string) *string {
+	if said == "" && !p.Null(names...) {
+		return nil
+	}
+	return &said
+}
+
+// names are the first and the last name. Of a name in one piece the first word is the one and the others are the other; one word
+// alone says nothing of the last name.
+func names(p foreign.Object) (given, family *string) {
+	given = field(p, words(p.Text(100, "firstName")), "firstName")
+	family = field(p, words(p.Text(100, "lastName")), "lastName")
+	if given != nil || family != nil {
+		return given, family
+	}
+	if p.Null("name") {
+		none := ""
+		return &none, &none
+	}
+	first, rest, more := strings.Cut(words(p.Text(200, "name")), " ")
+	if first != "" {
+		given = &first
+	}
+	if more {
+		family = &rest
+	}
+	return given, family
+}
+
+// words is a text with one space between its words and none around them.
+func words(text string) string { return strings.Join(strings.Fields(text), " ") }
+
+func address(p foreign.Object) customer.Address {
+	return customer.Address{
+		Line1: p.Text(200, "street", "line1"), Line2: p.Text(200, "line2"), City: p.Text(100, "city"), Region: p.Text(100, "state", "region"),
+		PostalCode: p.Text(20, "postalCode", "zip"), Country: p.Text(60, "country"),
+	}
+}
+
+// Traits are a message's traits as they were sent, nil for none.
+func Traits(m Message) map[string]any {
+	p := foreign.In(m.Traits, "traits", &foreign.Notes{})
+	var traits map[string]any
+	for _, name := range p.Others() {
+		if traits == nil {
+			traits = map[string]any{}
+		}
+		traits[name] = p.Value(name)
+	}
+	return traits
+}
