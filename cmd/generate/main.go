@@ -1,5 +1,5 @@
 // Command generate writes what is derived from the Go types: the events' JSON Schemas and samples with their README, and
-// the API's OpenAPI description. Schemas that are released, which events/released.txt lists with their hashes, are never
+// the API's OpenAPI description, and the page of what is made of webhooks. Schemas that are released, which events/released.txt lists with their hashes, are never
 // written again: a change to a released event type needs a new version and an upcaster. -release freezes what there is.
 //
 // Run it from the project's root: go run ./cmd/generate
@@ -53,6 +53,9 @@ func run(release bool) error {
 		}
 	}
 	if err := writeReadme(c); err != nil {
+		return err
+	}
+	if err := os.WriteFile(webhooksFile, webhooks(), 0o644); err != nil {
 		return err
 	}
 	description, err := describe.JSON()

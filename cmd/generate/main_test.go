@@ -19,7 +19,7 @@ func workplace(t *testing.T) (root string) {
 		t.Fatal(err)
 	}
 	t.Chdir(t.TempDir())
-	for _, dir := range []string{"events", "pkg/openapi"} {
+	for _, dir := range []string{"docs", "events", "pkg/openapi"} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -62,14 +62,15 @@ func write(t *testing.T, path string, data []byte) {
 	}
 }
 
-// TestWhatIsGeneratedIsUpToDate: schemas, samples, the list of events and the API's description are as the Go types say.
+// TestWhatIsGeneratedIsUpToDate: schemas, samples, the list of events, the page of webhooks and the API's description are as the Go types
+// say.
 func TestWhatIsGeneratedIsUpToDate(t *testing.T) {
 	root := workplace(t)
 	if err := run(false); err != nil {
 		t.Fatal(err)
 	}
 	files := generated(t)
-	if want := 2*len(catalog.New().Names()) + 2; len(files) != want {
+	if want := 2*len(catalog.New().Names()) + 3; len(files) != want {
 		t.Errorf("%d files, want %d", len(files), want)
 	}
 	for _, file := range files {

@@ -1,9 +1,19 @@
 package embedded
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/stripe/stripe-go/v85"
 )
 
 // The known faults of money and orders, by number.
@@ -268,4 +278,209 @@ func TestP9_WhatIsToldOfAnOrderIsItsOwners(t *testing.T) {
 	}
 	s.settled()
 	s.post("/_local/rebuild", nil).expect(200).has("identical", true)
+}
+
+const hookSecret = "a secret of sixteen bytes and more"
+
+// body is a delivery as it is posted.
+func (s *story) body(delivery any) string {
+	s.Helper()
+	raw, err := json.Marshal(delivery)
+	if err != nil {
+		s.Fatal(err)
+	}
+	return string(raw)
+}
+
+// stripes is a source of Stripe's deliveries, and what delivers one.
+func (s *story) stripes(settings m) (deliver func(kind string, object m, rest m) *reply) {
+	s.Helper()
+	all := m{"signature": "stripe", "secret": hookSecret}
+	for name, value := range settings {
+		all[name] = value
+	}
+	c := s.source("webhook", "webhook", all)
+	return func(kind string, object, rest m) *reply {
+		event := m{"id": unique("evt"), "type": kind, "created": s.system.clock.Now().Unix(), "livemode": true, "data": m{"object": object}}
+		for name, value := range rest {
+			event[name] = value
+		}
+		raw := s.body(event)
+		signed := stripe.GenerateTestSignedPayload(&stripe.UnsignedPayload{Payload: []byte(raw), Secret: hookSecret, Timestamp: s.system.clock.Now()})
+		return s.with("Authorization", "", "Stripe-Signature", signed.Header).post("/v1/webhook?writeKey="+c.key, raw).expect(200)
+	}
+}
+
+// TestP3_WhatStripeTells: an unpaid session is no order, a pending refund gives nothing back, and one that fails undoes what counted.
+// What is of test mode or of another account is put aside.
+func TestP3_WhatStripeTells(t *testing.T) {
+	s := begin(t)
+	ada := s.registers()
+	deliver := s.stripes(nil)
+	session := func(order, status string) m {
+		return m{"client_reference_id": ada.id, "payment_status": status, "amount_total": 5000, "currency": "try", "metadata": m{"order_id": order}}
+	}
+	refund := func(id, status string) m {
+		return m{"id": id, "status": status, "amount": 2000, "currency": "try", "metadata": m{"order_id": "o-1"}}
+	}
+	deliver("checkout.session.completed", session("o-1", "unpaid"), nil)
+	if got := ada.value(); got != "" {
+		t.Errorf("worth %s before anything was paid", got)
+	}
+	deliver("checkout.session.async_payment_succeeded", session("o-1", "paid"), nil)
+	deliver("checkout.session.async_payment_failed", session("o-2", "unpaid"), nil)
+	deliver("refund.created", refund("re_1", "pending"), nil)
+	if got := ada.value(); got != "TRY 5000" {
+		t.Errorf("worth %s while the refund is pending", got)
+	}
+	deliver("refund.updated", refund("re_1", "succeeded"), nil)
+	deliver("charge.refund.updated", refund("re_1", "succeeded"), nil)
+	if got := ada.value(); got != "TRY 3000" {
+		t.Errorf("worth %s after the refund", got)
+	}
+	deliver("refund.failed", refund("re_1", "failed"), nil)
+	deliver("refund.failed", refund("re_2", "failed"), nil)
+	deliver("refund.updated", refund("re_2", "succeeded"), nil) // told late
+	if got := ada.value(); got != "TRY 5000" {
+		t.Errorf("worth %s after both failed", got)
+	}
+	deliver("checkout.session.completed", session("o-3", "paid"), m{"livemode": false})
+	deliver("checkout.session.completed", session("o-3", "paid"), m{"account": "acct_other"})
+	if got := ada.value(); got != "TRY 5000" {
+		t.Errorf("worth %s by what is not of this source", got)
+	}
+	if reasons := s.aside(); len(reasons) != 2 || !strings.Contains(reasons[1], "livemode") || !strings.Contains(reasons[0], "account") {
+		t.Errorf("quarantined: %q", reasons)
+	}
+	s.stripes(m{"livemode": false, "account": "acct_1"})("checkout.session.completed", session("o-3", "paid"), m{"livemode": false, "account": "acct_1"})
+	if got := ada.value(); got != "TRY 10000" {
+		t.Errorf("worth %s", got)
+	}
+}
+
+// TestP15_WhatAMailServiceTells: who leaves a group, or is dropped since they have left, gets no marketing mail any more.
+func TestP15_WhatAMailServiceTells(t *testing.T) {
+	s := begin(t)
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	public, err := x509.MarshalPKIXPublicKey(&key.PublicKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hook := s.source("webhook", "webhook", m{"signature": "sendgrid", "secret": base64.StdEncoding.EncodeToString(public)})
+	tells := func(c customer, event, reason string) {
+		t.Helper()
+		raw := s.body([]m{{"event": event, "reason": reason, "customerId": c.id, "email": c.email, "timestamp": s.system.clock.Now().Unix() + 1, "sg_event_id": unique("e")}})
+		at := fmt.Sprint(s.system.clock.Now().Unix())
+		sum := sha256.Sum256([]byte(at + raw))
+		signature, err := ecdsa.SignASN1(rand.Reader, key, sum[:])
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.with("Authorization", "", "X-Twilio-Email-Event-Webhook-Timestamp", at, "X-Twilio-Email-Event-Webhook-Signature", base64.StdEncoding.EncodeToString(signature)).
+			post("/v1/webhook?writeKey="+hook.key, raw).expect(200)
+	}
+	for _, c := range []struct {
+		event, reason  string
+		allowed, reach bool
+	}{
+		{"group_unsubscribe", "", false, true}, {"unsubscribe", "", false, true}, {"spamreport", "", false, true}, {"dropped", "Unsubscribed Address", false, true},
+		{"dropped", "Spam Reporting Address", false, true}, {"dropped", "Bounced Address", true, false}, {"dropped", "Invalid", true, false}, {"dropped", "Spam Content", true, true},
+		{"processed", "", true, true}, {"deferred", "", true, true}, {"group_resubscribe", "", true, true}, {"delivered", "", true, true},
+	} {
+		ada := s.consents()
+		tells(ada, c.event, c.reason)
+		allowed := strings.Contains(string(ada.get(ada.path("/consents")).expect(200).body), `"active"`)
+		reach := ada.happened("CustomerEmailInvalidated") == 0
+		if allowed != c.allowed || reach != c.reach {
+			t.Errorf("%s %s: marketing allowed %v, address usable %v", c.event, c.reason, allowed, reach)
+		}
+	}
+	if reasons := s.aside(); len(reasons) != 0 {
+		t.Errorf("quarantined: %q", reasons)
+	}
+}
+
+// TestP15_WhatAShopTells: revenue goes down by refunds and orders go down by cancellations, whichever topics tell of them.
+func TestP15_WhatAShopTells(t *testing.T) {
+	s := begin(t)
+	deliver := s.shopifys()
+	order := func(id int, more m) m {
+		all := m{"id": id, "customer": m{"id": 5}, "financial_status": "paid", "cancelled_at": nil, "currency": "TRY", "total_price": "50.00", "created_at": s.system.clock.Now()}
+		for name, value := range more {
+			all[name] = value
+		}
+		return all
+	}
+	transaction := func(order, id int, status string) m {
+		return m{"id": id, "order_id": order, "kind": "refund", "status": status, "amount": "20.00", "currency": "TRY", "created_at": s.system.clock.Now()}
+	}
+	shopper := s.known("5")
+	deliver("orders/create", order(1001, m{"financial_status": "pending"}))
+	deliver("orders/paid", order(1001, nil))
+	deliver("orders/updated", order(1001, nil))
+	deliver("refunds/create", m{"id": 7, "order_id": 1001, "transactions": []m{transaction(1001, 71, "success"), transaction(1001, 72, "pending")}})
+	deliver("order_transactions/create", transaction(1001, 71, "success"))
+	deliver("orders/updated", order(1001, m{"financial_status": "partially_refunded", "refunds": []m{{"transactions": []m{transaction(1001, 71, "success")}}}}))
+	if got := shopper.value(); got != "TRY 3000" {
+		t.Errorf("worth %s after one refund, told three times", got)
+	}
+	deliver("order_transactions/create", transaction(1001, 72, "success"))
+	deliver("order_transactions/create", transaction(1001, 73, "failure"))
+	deliver("orders/updated", order(1001, m{"financial_status": "partially_refunded", "cancelled_at": s.system.clock.Now()}))
+	if got := shopper.value(); got != "TRY 1000" {
+		t.Errorf("worth %s after two refunds", got)
+	}
+	shopper.shown().has("orders", 0)
+	if reasons := s.aside(); len(reasons) != 0 {
+		t.Errorf("quarantined: %q", reasons)
+	}
+}
+
+// shopifys delivers as a shop of Shopify does, each topic to an address of its own.
+func (s *story) shopifys() (deliver func(topic string, body m, header ...string)) {
+	keys := map[string]string{}
+	return func(topic string, body m, header ...string) {
+		s.Helper()
+		if keys[topic] == "" {
+			keys[topic] = s.source("webhook", "webhook", m{"signature": "shopify", "secret": hookSecret, "topic": topic}).key
+		}
+		raw := s.body(body)
+		mac := hmac.New(sha256.New, []byte(hookSecret))
+		mac.Write([]byte(raw))
+		header = append([]string{"Authorization", "", "X-Shopify-Topic", topic, "X-Shopify-Webhook-Id", unique("w"), "X-Shopify-Hmac-Sha256", base64.StdEncoding.EncodeToString(mac.Sum(nil))}, header...)
+		s.with(header...).post("/v1/webhook?writeKey="+keys[topic], raw).expect(200)
+	}
+}
+
+// TestS11_WhatIsNotSignedMeansNothing: the topic beside a delivery cancels no order, another id beside it counts nothing twice, and a secret
+// that can be guessed is none.
+func TestS11_WhatIsNotSignedMeansNothing(t *testing.T) {
+	s := begin(t)
+	deliver := s.shopifys()
+	paid := m{"id": 1001, "customer": m{"id": 5}, "financial_status": "paid", "cancelled_at": nil, "currency": "TRY", "total_price": "50.00"}
+	deliver("orders/paid", paid)
+	deliver("orders/paid", paid, "X-Shopify-Webhook-Id", "another")
+	deliver("orders/paid", paid, "X-Shopify-Topic", "orders/cancelled") // seen on the way, and sent again
+	deliver("orders/cancelled", paid)
+	shopper := s.known("5")
+	if got := shopper.value(); got != "TRY 5000" {
+		t.Errorf("worth %s", got)
+	}
+	shopper.shown().has("orders", 1)
+	s.get("/v1/orders/1001").has("status", "confirmed")
+	if reasons := s.aside(); len(reasons) != 1 || !strings.Contains(reasons[0], "topic") {
+		t.Errorf("quarantined: %q", reasons)
+	}
+	for _, hook := range []m{
+		{"signature": "stripe", "secret": "x"}, {"signature": "shopify", "secret": "x", "topic": "orders/paid"}, {"signature": "standard", "secret": "whsec_eA==", "rules": []m{{"event": "X", "userId": "$.body.u"}}},
+		{"signature": "shopify", "secret": hookSecret}, {"signature": "shopify", "secret": hookSecret, "topic": "orders/edited"}, {"signature": "stripe"},
+	} {
+		s.post("/v1/sources", m{"name": "hook", "kind": "webhook", "webhook": hook}).refused(422, "invalid-source")
+	}
+	for _, hook := range []m{{"signature": "stripe", "secret": ""}, {"signature": "shopify", "secret": hookSecret, "topic": ""}, {"signature": "stripe", "secret": hookSecret, "rules": []m{}}} {
+		s.post("/v1/sources", m{"name": "hook", "kind": "webhook", "webhook": hook}).refused(400, "invalid-request")
+	}
 }

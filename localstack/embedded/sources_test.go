@@ -680,6 +680,7 @@ func TestStripeDeliversOnce(t *testing.T) {
 		t.Error("the secret is shown")
 	}
 	deliver := func(body m) *reply {
+		body["livemode"] = true
 		raw, err := json.Marshal(body)
 		if err != nil {
 			t.Fatal(err)
@@ -688,10 +689,10 @@ func TestStripeDeliversOnce(t *testing.T) {
 		return s.with("Authorization", "", "Stripe-Signature", signed.Header).post("/v1/webhook?writeKey="+c.key, string(raw))
 	}
 	paid := m{"id": "evt_1", "type": "checkout.session.completed", "created": s.system.clock.Now().Unix(), "data": m{"object": m{
-		"client_reference_id": "u1", "amount_total": 1999, "amount_subtotal": 1999, "currency": "eur", "metadata": m{"order_id": "o-1"},
+		"client_reference_id": "u1", "payment_status": "paid", "amount_total": 1999, "amount_subtotal": 1999, "currency": "eur", "metadata": m{"order_id": "o-1"},
 	}}}
 	refunded := m{"id": "evt_2", "type": "refund.created", "created": s.system.clock.Now().Unix(), "data": m{"object": m{
-		"id": "re_1", "amount": 999, "currency": "eur", "metadata": m{"order_id": "o-1", "customer_id": "u1"},
+		"id": "re_1", "status": "succeeded", "amount": 999, "currency": "eur", "metadata": m{"order_id": "o-1"},
 	}}}
 	for range 3 {
 		deliver(paid).expect(200)
@@ -715,7 +716,7 @@ func TestStripeDeliversOnce(t *testing.T) {
 	// A change that names no secret leaves it; another one counts at once.
 	s.patch("/v1/sources/"+c.id, m{"webhook": m{"signature": "stripe"}}).expect(200)
 	deliver(m{"id": "evt_5", "type": "customer.created"}).expect(200)
-	s.patch("/v1/sources/"+c.id, m{"webhook": m{"signature": "stripe", "secret": "whsec_another"}}).expect(200)
+	s.patch("/v1/sources/"+c.id, m{"webhook": m{"signature": "stripe", "secret": "whsec_another_secret"}}).expect(200)
 	deliver(m{"id": "evt_6", "type": "customer.created"}).refused(401, "invalid-signature")
 	s.patch("/v1/sources/"+c.id, m{"webhook": m{"signature": "stripe", "secret": secret}}).expect(200)
 	deliver(m{"id": "evt_7", "type": "customer.created"}).expect(200)

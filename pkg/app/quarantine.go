@@ -56,8 +56,7 @@ const (
 	quarantineOwner  = "SYSTEM#quarantine" // whose data key seals messages of nobody in particular
 	quarantinePage   = 50                  // messages in an answer
 	maxKeptHeader    = 16 << 10            // bytes of a delivery's header
-	unmatched        = "no rule fits the delivery"
-	contextTooLarge  = `"too large"` // in the place of a batch's context that is: its messages stay where they are
+	contextTooLarge  = `"too large"`       // in the place of a batch's context that is: its messages stay where they are
 )
 
 // quarantined is what is kept in the open about a quarantined message.
@@ -81,13 +80,16 @@ type aside struct {
 	Delivery  *posted `json:"delivery,omitempty"` // of a webhook's element, which is no message yet
 }
 
+// noRule is why a delivery, or an element of one, is put aside.
+const noRule = "no rule fits the delivery"
+
 // posted is what a webhook's element came with.
 type posted struct {
 	Header  map[string]string `json:"header"`
 	Element bool              `json:"element"` // whether it was an element of the body, and not all of it
 }
 
-// keptHeader is what is kept of a delivery's header: what a rule may ask for, and no credentials.
+// keptHeader is what is kept of what a rule may ask for of a delivery's header, without credentials.
 func keptHeader(header map[string]string) map[string]string {
 	kept, size := map[string]string{}, 0
 	for _, name := range slices.Sorted(maps.Keys(header)) {
@@ -126,14 +128,14 @@ func (a *App) quarantineMessage(ctx context.Context, source ingest.Source, strea
 
 // quarantineElement keeps an element of a webhook's delivery that fits no rule, once however often it is delivered. Nobody
 // has understood whom it is about.
-func (a *App) quarantineElement(ctx context.Context, source ingest.Source, raw json.RawMessage, from posted, now time.Time) error {
+func (a *App) quarantineElement(ctx context.Context, source ingest.Source, raw json.RawMessage, reason string, from posted, now time.Time) error {
 	// What tells two deliveries of the same words apart, where the service says so.
-	id := digest(source.ID, from.Header["webhook-id"], from.Header["x-shopify-webhook-id"], string(raw))
-	row, err := a.quarantineRow(ctx, source, quarantineOwner, raw, unmatched, aside{Delivery: &from}, fmt.Sprintf("%013d#%s", now.UnixMilli(), id), now)
+	id := digest(source.ID, from.Header["webhook-id"], string(raw))
+	row, err := a.quarantineRow(ctx, source, quarantineOwner, raw, reason, aside{Delivery: &from}, fmt.Sprintf("%013d#%s", now.UnixMilli(), id), now)
 	if err != nil {
 		return err
 	}
-	return a.putAside(ctx, source, row, id, unmatched)
+	return a.putAside(ctx, source, row, id, reason)
 }
 
 // putAside stores a quarantined message, unless the same one is there already or was.
@@ -359,7 +361,7 @@ func (s aside) again(from ingest.Source, hook *source.Webhook, receivedAt time.T
 			return nil, err
 		}
 		if len(made.Messages) == 0 || len(made.Unmatched) > 0 {
-			return nil, errors.New(unmatched)
+			return nil, errors.New(cmp.Or(made.Foreign, noRule))
 		}
 		raws = made.Messages
 	}

@@ -317,9 +317,13 @@ func TestQuarantineOfAWholeDelivery(t *testing.T) {
 	if len(list) != 3 {
 		t.Fatalf("%d are quarantined", len(list))
 	}
-	w.release(list[0].ID, withKey).expect(422) // nobody is named
-	w.release(list[1].ID, withKey).expect(200)
-	w.release(list[2].ID, withKey).expect(200)
+	for _, message := range list { // of the same moment, in any order
+		if strings.Contains(string(message.Message), "who") {
+			w.release(message.ID, withKey).expect(200)
+		} else {
+			w.release(message.ID, withKey).expect(422) // nobody is named
+		}
+	}
 	if n := len(w.history(view.CustomerStream("u1"))); n != 3 {
 		t.Errorf("%d events", n)
 	}

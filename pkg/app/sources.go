@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"sync"
 	"time"
@@ -36,7 +37,33 @@ type SourceRequest struct {
 	MessagesPerMinute  *int64 `json:"messagesPerMinute,omitempty" minimum:"0" maximum:"6000000" description:"of a browser or mobile source; 0 for the default, 30000. Beyond it requests are answered 429"`
 	NewPeoplePerMinute *int64 `json:"newPeoplePerMinute,omitempty" minimum:"0" maximum:"6000000" description:"customers and visitors whom a browser or mobile source may be the first to tell of; 0 for the default, 1500. Beyond it requests are answered 429"`
 
-	Webhook *source.Webhook `json:"webhook,omitempty" description:"of a source of kind webhook: how deliveries are signed and what they mean. stripe, shopify and sendgrid need no rules of their own. An absent secret stays as it was"`
+	Webhook *WebhookRequest `json:"webhook,omitempty" description:"of a source of kind webhook: how deliveries are signed and what they mean"`
+}
+
+// WebhookRequest is how another service's deliveries are checked and understood.
+type WebhookRequest struct {
+	Signature string        `json:"signature" required:"true" enum:"none,standard,stripe,shopify,sendgrid"`
+	Secret    *string       `json:"secret,omitempty" minLength:"16" maxLength:"1000" description:"of 16 bytes or more; of sendgrid its verification key. Absent it stays as it was"`
+	Topic     *string       `json:"topic,omitempty" minLength:"1" maxLength:"100" description:"of shopify, required: which topic is delivered to this address, such as orders/paid, since Shopify does not sign that"`
+	Livemode  *bool         `json:"livemode,omitempty" default:"true" description:"of stripe and shopify: whether deliveries are of live mode or, false, of test mode; others are quarantined"`
+	Account   *string       `json:"account,omitempty" minLength:"1" maxLength:"100" description:"of stripe: which connected account deliveries are of; absent: the account itself. Others are quarantined"`
+	Each      *string       `json:"each,omitempty" minLength:"1" maxLength:"200" description:"a JSON path to the elements of a delivery; absent: it is one"`
+	Rules     []source.Rule `json:"rules,omitempty" minItems:"1" maxItems:"100" description:"absent: those that the program has for stripe, shopify and sendgrid"`
+}
+
+// apply makes a webhook's settings of what is asked for, and of the secret that was.
+func (r WebhookRequest) apply(was *source.Webhook) (*source.Webhook, error) {
+	next := source.Webhook{Signature: r.Signature, Rules: r.Rules, Test: r.Livemode != nil && !*r.Livemode}
+	if was != nil {
+		next.Secret = was.Secret
+	}
+	if r.Rules != nil && len(r.Rules) == 0 {
+		return nil, fault.New(fault.Invalid, "invalid-request", "webhook.rules must not be empty: leave them out")
+	}
+	return &next, errors.Join(
+		given("webhook.secret", &next.Secret, r.Secret), given("webhook.topic", &next.Topic, r.Topic), given("webhook.account", &next.Account, r.Account),
+		given("webhook.each", &next.Each, r.Each),
+	)
 }
 
 // RotateRequest is the body of POST /v1/sources/{id}/write-keys.
@@ -69,9 +96,20 @@ type SourceShown struct {
 	MessagesPerMinute  int64 `json:"messagesPerMinute,omitempty" description:"absent for any number"`
 	NewPeoplePerMinute int64 `json:"newPeoplePerMinute,omitempty" description:"absent for any number"`
 
-	Webhook   *source.Webhook `json:"webhook,omitempty" description:"without its secret"`
+	Webhook   *WebhookShown   `json:"webhook,omitempty" description:"without its secret"`
 	WriteKeys []WriteKeyShown `json:"writeKeys"`
 	CreatedAt time.Time       `json:"createdAt"`
+}
+
+// WebhookShown is a webhook's settings, with the rules that count.
+type WebhookShown struct {
+	Signature string        `json:"signature"`
+	Topic     string        `json:"topic,omitempty"`
+	Livemode  bool          `json:"livemode"`
+	Account   string        `json:"account,omitempty"`
+	Each      string        `json:"each,omitempty"`
+	Rules     []source.Rule `json:"rules"`
+	Own       bool          `json:"own" description:"whether the rules are the source's own; else those of the program"`
 }
 
 // SourceList is all sources.
@@ -79,7 +117,7 @@ type SourceList struct {
 	Sources []SourceShown `json:"sources"`
 }
 
-func (r SourceRequest) apply(s *source.Settings) {
+func (r SourceRequest) apply(s *source.Settings) error {
 	set(&s.Name, r.Name)
 	set(&s.Kind, r.Kind)
 	set(&s.Enabled, r.Enabled)
@@ -92,14 +130,11 @@ func (r SourceRequest) apply(s *source.Settings) {
 	set(&s.MessagesPerMinute, r.MessagesPerMinute)
 	set(&s.NewPeoplePerMinute, r.NewPeoplePerMinute)
 	if r.Webhook != nil {
-		next := *r.Webhook
-		if next.Secret == "" && s.Webhook != nil {
-			next.Secret = s.Webhook.Secret
+		next, err := r.Webhook.apply(s.Webhook)
+		if err != nil {
+			return err
 		}
-		if preset, ok := webhook.Presets[next.Signature]; ok && len(next.Rules) == 0 {
-			next.Each, next.Rules = preset.Each, preset.Rules
-		}
-		s.Webhook = &next
+		s.Webhook = next
 	}
 	if len(s.AllowedOrigins) == 0 {
 		s.AllowedOrigins = nil
@@ -107,6 +142,7 @@ func (r SourceRequest) apply(s *source.Settings) {
 	if len(s.AllowedEvents) == 0 {
 		s.AllowedEvents = nil
 	}
+	return nil
 }
 
 // checked looks at what the domain cannot: whether a webhook's expressions and secret can be read.
@@ -139,7 +175,9 @@ func (a *App) createSource(ctx context.Context, c *Call) (lambdaio.Response, err
 		return lambdaio.Response{}, err
 	}
 	settings := source.Settings{Enabled: true, UnknownEvents: source.Accept, AnalyticsConsent: source.Assumed, RequestsPerSecond: source.DefaultRate}
-	in.apply(&settings)
+	if err := in.apply(&settings); err != nil {
+		return lambdaio.Response{}, err
+	}
 	id := a.NewID()
 	return a.changeSources(ctx, c, id, 201, func(s source.State, _ time.Time) ([]any, error) {
 		return checked(source.Create(s, id, a.NewID(), settings))
@@ -231,8 +269,9 @@ func (a *App) showSource(ctx context.Context, s source.Source) (SourceShown, err
 	}
 	shown.MessagesPerRequest, shown.MessagesPerMinute, shown.NewPeoplePerMinute = s.Settings.Budget()
 	if s.Settings.Webhook != nil {
-		open := *s.Settings.Webhook
-		open.Secret = ""
+		w := *s.Settings.Webhook
+		open := WebhookShown{Signature: w.Signature, Topic: w.Topic, Livemode: !w.Test, Account: w.Account, Own: len(w.Rules) > 0}
+		open.Each, open.Rules = webhook.Rules(w)
 		shown.Webhook = &open
 	}
 	for _, k := range s.Keys {

@@ -163,15 +163,18 @@ func (a *App) takeWebhook(ctx context.Context, r lambdaio.Request) (lambdaio.Res
 	if err != nil {
 		return lambdaio.Response{}, err
 	}
-	if n := len(made.Unmatched); n > 0 && sender.RefuseUnknown {
-		from := posted{keptHeader(r.Header), made.Elements}
+	if n := len(made.Unmatched); n > 0 && (sender.RefuseUnknown || made.Foreign != "") {
+		from := posted{keptHeader(rules.Signed(r.Header)), made.Elements}
 		for _, raw := range made.Unmatched {
-			if err := a.quarantineElement(ctx, sender, raw, from, now); err != nil {
+			if err := a.quarantineElement(ctx, sender, raw, cmp.Or(made.Foreign, noRule), from, now); err != nil {
 				return lambdaio.Response{}, err
 			}
 		}
 	} else if n > 0 {
 		slog.InfoContext(ctx, "webhook delivery fits no rule", "source", sender.ID, "elements", n)
+	}
+	for _, reason := range made.Ignored {
+		slog.DebugContext(ctx, "webhook delivery ignored", "source", sender.ID, "reason", reason)
 	}
 	if len(made.Messages) == 0 {
 		return accepted(), nil

@@ -83,7 +83,12 @@ const NobodyNamed = "request neither has anonymousId nor userId"
 
 // followsUp says whether a message is about an order that is known already, which says whose it is.
 func (m Message) followsUp() bool {
-	return m.Type == "track" && slices.Contains([]string{"Order Cancelled", "Order Refunded", RefundFailed}, m.Event)
+	return m.Type == "track" && FollowsUp(m.Event)
+}
+
+// FollowsUp says whether a track event is about an order that must be known before it.
+func FollowsUp(event string) bool {
+	return slices.Contains([]string{"Order Cancelled", "Order Refunded", RefundFailed}, event)
 }
 
 // merged makes an alias of a merge, as RudderStack's API has it, where it says just that: that two ids are one person's, of

@@ -68,17 +68,24 @@ const (
 	SendGrid         = "sendgrid"
 )
 
-// Webhook is how the deliveries of another service are checked and understood.
+// Webhook is how the deliveries of another service are checked and understood. Without rules, those that the program has for the
+// service count. Stripe's and Shopify's deliveries are of live mode, or of test mode where Test says so; Stripe's are of Account, or of
+// the account itself where that is empty; Shopify's are all of one Topic.
 type Webhook struct {
 	Signature string `json:"signature" pii:"-" jsonschema:"enum=none,enum=standard,enum=stripe,enum=shopify,enum=sendgrid"`
 	Secret    string `json:"secret,omitempty" pii:"secret" jsonschema:"maxLength=1000"`
+	Topic     string `json:"topic,omitempty" pii:"-" jsonschema:"maxLength=100"`
+	Test      bool   `json:"test,omitempty" pii:"-"`
+	Account   string `json:"account,omitempty" pii:"-" jsonschema:"maxLength=100"`
 	Each      string `json:"each,omitempty" pii:"-" jsonschema:"maxLength=200"`
-	Rules     []Rule `json:"rules" pii:"-" jsonschema:"maxItems=100"`
+	Rules     []Rule `json:"rules,omitempty" pii:"-" jsonschema:"maxItems=100"`
 }
 
-// Rule makes one message of a delivery in which every path of When has its value. The others are expressions.
+// Rule makes a message of a delivery in which every path of When has its value, where * is any but null: one, or one of each that Each
+// finds. The others are expressions.
 type Rule struct {
 	When        map[string]string `json:"when,omitempty" pii:"secret"`
+	Each        string            `json:"each,omitempty" pii:"-" jsonschema:"maxLength=200"`
 	Type        string            `json:"type,omitempty" pii:"-" jsonschema:"enum=track,enum=identify"`
 	Event       string            `json:"event,omitempty" pii:"-" jsonschema:"maxLength=200"`
 	UserID      string            `json:"userId,omitempty" pii:"-" jsonschema:"maxLength=200"`
@@ -239,13 +246,15 @@ func Create(s State, id, keyID string, settings Settings) ([]any, error) {
 
 // Change gives a source other settings. Its kind stays: the keys of a page are known to everybody, and must not become
 // those of a server.
-func Change(s State, id string, by func(*Settings)) ([]any, error) {
+func Change(s State, id string, by func(*Settings) error) ([]any, error) {
 	source, ok := s[id]
 	if !ok {
 		return nil, unknown()
 	}
 	next := source.Settings
-	by(&next)
+	if err := by(&next); err != nil {
+		return nil, err
+	}
 	if next.Kind != source.Settings.Kind {
 		return nil, fault.New(fault.Rejected, "kind-is-fixed", "a source stays a %s; make another source", source.Settings.Kind)
 	}

@@ -94,23 +94,25 @@ func TestCreate(t *testing.T) {
 
 func TestChange(t *testing.T) {
 	server := given(created("s1", source.Server), issued("s1", "k1"))
-	rename := func(s *source.Settings) { s.Name = "tills" }
-	renamed := source.Changed{SourceID: "s1", Settings: settings(source.Server, rename)}
+	rename := func(s *source.Settings) error { s.Name = "tills"; return nil }
+	renamed := source.Changed{SourceID: "s1", Settings: settings(source.Server, func(s *source.Settings) { _ = rename(s) })}
 	when(source.Change(server, "s1", rename)).then(t, renamed)
 	when(source.Change(given(created("s1", source.Server), renamed), "s1", rename)).then(t) // asked again
 	when(source.Change(server, "nobody", rename)).fails(t, "no-such-source")
-	when(source.Change(server, "s1", func(s *source.Settings) { s.RequestsPerSecond = 0 })).fails(t, "invalid-source")
+	when(source.Change(server, "s1", func(s *source.Settings) error { s.RequestsPerSecond = 0; return nil })).fails(t, "invalid-source")
+	when(source.Change(server, "s1", func(*source.Settings) error { return fault.New(fault.Invalid, "no", "no") })).fails(t, "no")
 }
 
 // A key that pages have shown to everybody must never become one that is believed.
 func TestTheKindIsFixed(t *testing.T) {
 	for _, from := range []string{source.Browser, source.Mobile, source.Server} {
 		for _, to := range []string{source.Browser, source.Mobile, source.Server, source.Hook, "fridge"} {
-			d := when(source.Change(given(created("s1", from), issued("s1", "k1")), "s1", func(s *source.Settings) {
+			d := when(source.Change(given(created("s1", from), issued("s1", "k1")), "s1", func(s *source.Settings) error {
 				s.Kind = to
 				if to == source.Hook {
 					s.Webhook = &source.Webhook{}
 				}
+				return nil
 			}))
 			if from == to {
 				d.then(t)

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"defter/pkg/fault"
 	"defter/pkg/foreign"
 	"defter/pkg/money"
 	"defter/pkg/source"
@@ -18,17 +19,19 @@ import (
 	"github.com/ohler55/ojg/jp"
 )
 
-// An expression is a JSON path into {header, body}; =text for the text itself; minor:path for an amount in minor units,
-// which becomes a decimal number of the property currency; unix:path for seconds since 1970, which become a time.
+// An expression is a JSON path into {header, body, item}; =text for the text itself; minor:path for an amount in minor units,
+// which becomes a decimal number of the property currency; unix:path for seconds since 1970, which become a time. The item is what the
+// rule's each found; of the header there is what the service has signed, or all where nothing is.
 const (
 	constant = "="
+	anything = "*" // of a condition: any value but null
 	minor    = "minor:"
 	unix     = "unix:"
 )
 
 // delivery is what paths look into.
 type delivery struct {
-	exact   map[string]any // {header, body}, its numbers as they were written
+	exact   map[string]any // {header, body, item}, its numbers as they were written
 	counted map[string]any // the same with numbers that filters can compare, nil until one asks
 }
 
@@ -75,7 +78,7 @@ func descents(w source.Webhook) int {
 		for when := range r.When {
 			n += strings.Count(when, "..")
 		}
-		for _, text := range append([]string{r.Event, r.UserID, r.AnonymousID, r.MessageID, r.Timestamp}, slices.Collect(maps.Values(r.Properties))...) {
+		for _, text := range append([]string{r.Each, r.Event, r.UserID, r.AnonymousID, r.MessageID, r.Timestamp}, slices.Collect(maps.Values(r.Properties))...) {
 			if !strings.HasPrefix(text, constant) {
 				n += strings.Count(text, "..")
 			}
@@ -189,6 +192,7 @@ func plain(v any) string {
 type rule struct {
 	kind, event                               string
 	when                                      []condition
+	each                                      *path // nil where a delivery becomes one message
 	userID, anonymousID, messageID, timestamp expression
 	currency                                  expression
 	properties                                map[string]expression
@@ -215,6 +219,13 @@ func readRule(r source.Rule, signature string) (rule, error) {
 			return rule{}, err
 		}
 		next.when = append(next.when, condition{p, r.When[text]})
+	}
+	if r.Each != "" {
+		each, err := readPath(r.Each)
+		if err != nil {
+			return rule{}, err
+		}
+		next.each = &each
 	}
 	for to, text := range map[*expression]string{
 		&next.userID: r.UserID, &next.anonymousID: r.AnonymousID, &next.messageID: r.MessageID, &next.timestamp: r.Timestamp, &next.currency: r.Properties["currency"],
@@ -243,11 +254,43 @@ func readRule(r source.Rule, signature string) (rule, error) {
 func (r rule) fits(d *delivery) bool {
 	for _, c := range r.when {
 		found := c.path.in(d)
-		if len(found) == 0 || plain(found[0]) != c.want {
+		if len(found) == 0 || found[0] == nil || c.want != anything && plain(found[0]) != c.want {
 			return false
 		}
 	}
 	return true
+}
+
+// messages are what SDKs would have sent of a body, or of one of its elements.
+func (r rule) messages(header, body any, isElement bool) ([]json.RawMessage, error) {
+	whole := &delivery{exact: map[string]any{"header": header, "body": body}}
+	if !r.fits(whole) {
+		return nil, nil
+	}
+	items, said := []any{nil}, body
+	if r.each != nil {
+		if items = r.each.in(whole); len(items) > maxElements {
+			return nil, fault.New(fault.Invalid, "too-large", "a delivery becomes at most %d messages", maxElements)
+		}
+		isElement = true
+	}
+	var messages []json.RawMessage
+	for _, item := range items {
+		d := whole
+		if r.each != nil {
+			d, said = &delivery{exact: map[string]any{"header": header, "body": body, "item": item}}, item
+		}
+		raw, err := json.Marshal(said)
+		if err != nil {
+			return nil, fmt.Errorf("encode element: %w", err)
+		}
+		message, err := r.message(d, raw, isElement)
+		if err != nil {
+			return nil, fmt.Errorf("encode message: %w", err)
+		}
+		messages = append(messages, message)
+	}
+	return messages, nil
 }
 
 // message is what an SDK would have sent of a body, or of one of its elements. Its id is made of the rule, of the id that

@@ -4,17 +4,10 @@ package webhook
 
 import (
 	"bytes"
-	"crypto/ecdsa"
-	"crypto/hmac"
-	"crypto/sha256"
-	"crypto/subtle"
-	"crypto/x509"
-	"encoding/base64"
-	"encoding/hex"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
 
 	"defter/pkg/fault"
@@ -25,170 +18,62 @@ import (
 const (
 	tolerance   = 5 * time.Minute // how old or early a signed delivery may be, as the providers' own libraries have it
 	maxElements = 2500
+	minSecret   = 16 // bytes: one that can be guessed signs nothing
 )
 
-// Verify checks a delivery's signature. header has lower-case names.
-//
-//   - standard: Standard Webhooks 1.0, HMAC-SHA256 of "id.timestamp.body" (github.com/standard-webhooks/standard-webhooks)
-//   - stripe: HMAC-SHA256 of "timestamp.body" (docs.stripe.com/webhooks, "Verify manually")
-//   - shopify: HMAC-SHA256 of the body (shopify.dev, "Verify webhooks")
-//   - sendgrid: ECDSA P-256 of "timestampbody" (Twilio SendGrid, "Event Webhook Security Features")
-func Verify(w source.Webhook, header map[string]string, body []byte, now time.Time) error {
-	refused := fault.New(fault.Unauthorized, "invalid-signature", "the signature does not fit the body and the source's secret")
-	fresh := func(seconds string) bool {
-		n, err := strconv.ParseInt(seconds, 10, 64)
-		return err == nil && now.Sub(time.Unix(n, 0)).Abs() <= tolerance
-	}
-	mac := func(key []byte, parts ...string) []byte {
-		h := hmac.New(sha256.New, key)
-		for _, part := range parts {
-			h.Write([]byte(part))
-		}
-		h.Write(body)
-		return h.Sum(nil)
-	}
-	switch w.Signature {
-	case source.Unsigned:
-		return nil
-	case source.StandardWebhooks:
-		key, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(w.Secret, "whsec_"))
-		id, at := header["webhook-id"], header["webhook-timestamp"]
-		if err != nil || id == "" || !fresh(at) {
-			return refused
-		}
-		want := mac(key, id, ".", at, ".")
-		for _, signature := range strings.Fields(header["webhook-signature"]) {
-			version, encoded, _ := strings.Cut(signature, ",")
-			given, err := base64.StdEncoding.DecodeString(encoded)
-			if version == "v1" && err == nil && subtle.ConstantTimeCompare(given, want) == 1 {
-				return nil
-			}
-		}
-	case source.Stripe:
-		var at string
-		var given [][]byte
-		for _, part := range strings.Split(header["stripe-signature"], ",") {
-			name, value, _ := strings.Cut(strings.TrimSpace(part), "=")
-			switch name {
-			case "t":
-				at = value
-			case "v1":
-				if raw, err := hex.DecodeString(value); err == nil {
-					given = append(given, raw)
-				}
-			}
-		}
-		if !fresh(at) {
-			return refused
-		}
-		want := mac([]byte(w.Secret), at, ".")
-		for _, signature := range given {
-			if subtle.ConstantTimeCompare(signature, want) == 1 {
-				return nil
-			}
-		}
-	case source.Shopify:
-		given, err := base64.StdEncoding.DecodeString(header["x-shopify-hmac-sha256"])
-		if err == nil && subtle.ConstantTimeCompare(given, mac([]byte(w.Secret))) == 1 {
-			return nil
-		}
-	case source.SendGrid:
-		at := header["x-twilio-email-event-webhook-timestamp"]
-		signature, err := base64.StdEncoding.DecodeString(header["x-twilio-email-event-webhook-signature"])
-		if err != nil || !fresh(at) {
-			return refused
-		}
-		key, err := publicKey(w.Secret)
-		if err != nil {
-			return refused
-		}
-		sum := sha256.Sum256(append([]byte(at), body...))
-		if ecdsa.VerifyASN1(key, sum[:], signature) {
-			return nil
-		}
-	}
-	return refused
-}
-
-// publicKey reads a verification key as SendGrid's settings show it: base64 of its DER form.
-func publicKey(encoded string) (*ecdsa.PublicKey, error) {
-	raw, err := base64.StdEncoding.DecodeString(encoded)
-	if err != nil {
-		return nil, fmt.Errorf("verification key: %w", err)
-	}
-	parsed, err := x509.ParsePKIXPublicKey(raw)
-	if err != nil {
-		return nil, fmt.Errorf("verification key: %w", err)
-	}
-	key, ok := parsed.(*ecdsa.PublicKey)
-	if !ok {
-		return nil, fmt.Errorf("the verification key is not one of ECDSA")
-	}
-	return key, nil
-}
-
-func invalid(format string, args ...any) error {
-	return fault.New(fault.Rejected, "invalid-source", "webhook: "+format, args...)
-}
-
-// Check refuses settings that could not work: an unknown signature, a secret of the wrong form, an expression that cannot
-// be read.
-func Check(w source.Webhook) error {
-	switch w.Signature {
-	case source.Unsigned:
-	case source.StandardWebhooks:
-		if key, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(w.Secret, "whsec_")); err != nil || len(key) == 0 {
-			return invalid("the secret must be base64, behind whsec_ or not")
-		}
-	case source.SendGrid:
-		if _, err := publicKey(w.Secret); err != nil {
-			return invalid("the secret must be SendGrid's verification key")
-		}
-	case source.Stripe, source.Shopify:
-		if w.Secret == "" {
-			return invalid("the secret is missing")
-		}
-	default:
-		return invalid("signature must be none, standard, stripe, shopify or sendgrid")
-	}
-	if len(w.Rules) == 0 || len(w.Rules) > 100 {
-		return invalid("there must be 1 to 100 rules")
-	}
-	if descents(w) > maxDescents {
-		return invalid("at most %d paths may look everywhere (..)", maxDescents)
-	}
-	for i, r := range w.Rules {
-		if r.Type != "" && r.Type != "track" && r.Type != "identify" {
-			return invalid("rule %d: type must be track or identify", i+1)
-		}
-		if r.Type != "identify" && r.Event == "" {
-			return invalid("rule %d: a track needs an event", i+1)
-		}
-		if r.UserID == "" && r.AnonymousID == "" {
-			return invalid("rule %d: userId or anonymousId must say whom it is about", i+1)
-		}
-	}
-	_, err := Read(w)
-	return err
-}
+// maxRules is how many rules a webhook may have.
+const maxRules = 100
 
 // Mapping is a webhook's rules, ready to be used: reading their paths takes longer than following them.
 type Mapping struct {
-	each  *path // nil where a delivery is one element
-	rules []rule
+	hook   source.Webhook
+	each   *path // nil where a delivery is one element
+	rules  []rule
+	preset Preset // empty where the webhook has rules of its own
+	kind   *path  // what a delivery is, nil where nothing says so
+	scope  []scope
+}
+
+// scope is what a delivery must be of: the first of the paths that is there must have the value. Absent is "".
+type scope struct {
+	what  string
+	paths []path
+	want  string
 }
 
 // Read reads a webhook's rules.
 func Read(w source.Webhook) (*Mapping, error) {
-	m := new(Mapping)
-	if w.Each != "" {
-		each, err := readPath(w.Each)
+	m := &Mapping{hook: w}
+	each, rules := Rules(w)
+	if each != "" {
+		each, err := readPath(each)
 		if err != nil {
 			return nil, err
 		}
 		m.each = &each
 	}
-	for _, r := range w.Rules {
+	if len(w.Rules) == 0 {
+		m.preset = Presets[w.Signature]
+	}
+	if m.preset.Kind != "" {
+		kind, err := readPath(m.preset.Kind)
+		if err != nil {
+			return nil, err
+		}
+		m.kind = &kind
+	}
+	for _, s := range scopesOf(w) {
+		read := scope{what: s.what, want: s.want}
+		for _, text := range s.paths {
+			p, err := readPath(text)
+			if err != nil {
+				return nil, err
+			}
+			read.paths = append(read.paths, p)
+		}
+		m.scope = append(m.scope, read)
+	}
+	for _, r := range rules {
 		read, err := readRule(r, w.Signature)
 		if err != nil {
 			return nil, err
@@ -198,11 +83,39 @@ func Read(w source.Webhook) (*Mapping, error) {
 	return m, nil
 }
 
+// scopesOf are what a service's deliveries must be of.
+func scopesOf(w source.Webhook) []struct {
+	what  string
+	paths []string
+	want  string
+} {
+	type scopes = []struct {
+		what  string
+		paths []string
+		want  string
+	}
+	switch w.Signature {
+	case source.Stripe:
+		return scopes{
+			{"livemode", []string{"$.body.livemode"}, strconv.FormatBool(!w.Test)},
+			{"account", []string{"$.body.account"}, w.Account},
+		}
+	case source.Shopify:
+		return scopes{
+			{"test", []string{"$.body.test", "$.body.transactions[0].test"}, strconv.FormatBool(w.Test)},
+			{"topic", []string{"$.header['x-shopify-topic']"}, w.Topic}, // which is not signed: it can say that something is wrong, and nothing else
+		}
+	}
+	return nil
+}
+
 // Made is what became of a delivery.
 type Made struct {
 	Messages  []json.RawMessage // as a batch holds them
 	Unmatched []json.RawMessage // the elements that fit no rule
 	Elements  bool              // whether these are elements of the body, and not all of it
+	Ignored   []string          // why nothing was made of elements that fit no rule, where that is known
+	Foreign   string            // why nothing was made of all of it, which then is unmatched: it is not of what the source is for
 }
 
 // Messages makes messages of a delivery. header has lower-case names.
@@ -211,6 +124,11 @@ func (m *Mapping) Messages(header map[string]string, body []byte) (Made, error) 
 	if err != nil {
 		return Made{}, err
 	}
+	if made, foreign := m.foreign(root); foreign {
+		return made, nil
+	}
+	signed := m.Signed(header)
+	root["header"] = namesOf(signed)
 	made := Made{Elements: m.each != nil}
 	elements := []any{root["body"]}
 	if made.Elements {
@@ -219,7 +137,7 @@ func (m *Mapping) Messages(header map[string]string, body []byte) (Made, error) 
 		}
 	}
 	for _, element := range elements {
-		if err := m.add(&made, root["header"], element); err != nil {
+		if err := m.add(&made, signed, element); err != nil {
 			return Made{}, err
 		}
 	}
@@ -233,33 +151,83 @@ func (m *Mapping) Element(header map[string]string, element []byte) (Made, error
 		return Made{}, err
 	}
 	made := Made{Elements: true}
-	err = m.add(&made, root["header"], root["body"])
+	err = m.add(&made, m.Signed(header), root["body"])
 	return made, err
 }
 
-func (m *Mapping) add(made *Made, header, element any) error {
+// foreign is a delivery that is not of what the source is for, such as one of test mode.
+func (m *Mapping) foreign(root map[string]any) (Made, bool) {
+	d := &delivery{exact: root}
+	for _, s := range m.scope {
+		said := ""
+		for _, p := range s.paths {
+			if found := p.in(d); len(found) > 0 && found[0] != nil {
+				said = plain(found[0])
+				break
+			}
+		}
+		if said == s.want || said == "" && s.what != "livemode" && s.what != "account" { // what Shopify need not say
+			continue
+		}
+		raw, err := json.Marshal(root["body"])
+		if err != nil { // it was read
+			continue
+		}
+		return Made{Unmatched: []json.RawMessage{raw}, Foreign: fmt.Sprintf("the delivery's %s is %.100q, and the source is for %q", s.what, said, s.want)}, true
+	}
+	return Made{}, false
+}
+
+// Signed is what of a delivery's header its service has signed, which alone may say what it means: all, where nothing is signed at all.
+func (m *Mapping) Signed(header map[string]string) map[string]string {
+	switch m.hook.Signature {
+	case source.Unsigned:
+		return header
+	case source.StandardWebhooks:
+		return map[string]string{"webhook-id": header["webhook-id"], "webhook-timestamp": header["webhook-timestamp"]}
+	}
+	return map[string]string{}
+}
+
+func (m *Mapping) add(made *Made, header map[string]string, element any) error {
+	names := namesOf(header)
+	before := len(made.Messages)
+	for _, r := range m.rules {
+		messages, err := r.messages(names, element, made.Elements)
+		if err != nil {
+			return err
+		}
+		if made.Messages = append(made.Messages, messages...); len(made.Messages) > maxElements {
+			return fault.New(fault.Invalid, "too-large", "a delivery becomes at most %d messages", maxElements)
+		}
+	}
+	if len(made.Messages) > before {
+		return nil
+	}
+	kind := m.hook.Topic
+	if m.kind != nil {
+		if found := m.kind.in(&delivery{exact: map[string]any{"body": element}}); len(found) > 0 {
+			kind = plain(found[0])
+		}
+	}
+	if reason, ignored := m.preset.ignores(kind); ignored || m.preset.Topics != nil {
+		made.Ignored = append(made.Ignored, cmp.Or(reason, "no money has moved, or nothing is new"))
+		return nil
+	}
 	raw, err := json.Marshal(element)
 	if err != nil {
 		return fmt.Errorf("encode element: %w", err)
 	}
-	d := &delivery{exact: map[string]any{"header": header, "body": element}}
-	before := len(made.Messages)
-	for _, r := range m.rules {
-		if !r.fits(d) {
-			continue
-		}
-		message, err := r.message(d, raw, made.Elements)
-		if err != nil {
-			return fmt.Errorf("encode message: %w", err)
-		}
-		if made.Messages = append(made.Messages, message); len(made.Messages) > maxElements {
-			return fault.New(fault.Invalid, "too-large", "a delivery becomes at most %d messages", maxElements)
-		}
-	}
-	if len(made.Messages) == before {
-		made.Unmatched = append(made.Unmatched, raw)
-	}
+	made.Unmatched = append(made.Unmatched, raw)
 	return nil
+}
+
+func namesOf(header map[string]string) map[string]any {
+	names := make(map[string]any, len(header))
+	for name, value := range header {
+		names[name] = value
+	}
+	return names
 }
 
 func rootOf(header map[string]string, body []byte) (map[string]any, error) {
@@ -269,9 +237,5 @@ func rootOf(header map[string]string, body []byte) (map[string]any, error) {
 	if err := d.Decode(&whole); err != nil {
 		return nil, fault.New(fault.Invalid, "invalid-json", "the body is not valid JSON")
 	}
-	names := make(map[string]any, len(header))
-	for name, value := range header {
-		names[name] = value
-	}
-	return map[string]any{"header": names, "body": whole}, nil
+	return map[string]any{"header": namesOf(header), "body": whole}, nil
 }

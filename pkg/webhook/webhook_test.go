@@ -238,35 +238,33 @@ func TestP5_WhatARuleCannotReadIsNotLeftOut(t *testing.T) {
 	}
 }
 
-func TestPresetsCanBeRead(t *testing.T) {
-	secrets := map[string]string{source.SendGrid: bySendGrid(t).secret}
-	for name, preset := range webhook.Presets {
-		preset.Signature, preset.Secret = name, secrets[name]
-		if preset.Secret == "" {
-			preset.Secret = "x"
-		}
-		if err := webhook.Check(preset); err != nil {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
-}
-
 func TestSettingsThatCannotWork(t *testing.T) {
+	long, key := strings.Repeat("x", 16), bySendGrid(t).secret
 	rules := []source.Rule{{Event: "X", UserID: "$.body.id"}}
 	for what, w := range map[string]source.Webhook{
 		"unknown signature": {Signature: "morse", Rules: rules}, "no secret": {Signature: source.Stripe, Rules: rules},
 		"no base64": {Signature: source.StandardWebhooks, Secret: "whsec_%", Rules: rules}, "no key": {Signature: source.SendGrid, Secret: "AAAA", Rules: rules},
 		"no rules": {Signature: source.Unsigned}, "too many rules": {Signature: source.Unsigned, Rules: make([]source.Rule, 101)},
 		"no event": {Signature: source.Unsigned, Rules: []source.Rule{{UserID: "$.x"}}}, "nobody": {Signature: source.Unsigned, Rules: []source.Rule{{Event: "X"}}},
-		"type":           {Signature: source.Unsigned, Rules: []source.Rule{{Type: "page", Event: "X", UserID: "$.x"}}},
-		"path":           {Signature: source.Unsigned, Rules: []source.Rule{{Event: "X", UserID: "$.["}}},
-		"no path":        {Signature: source.Unsigned, Rules: []source.Rule{{Event: "X", UserID: "id"}}},
-		"when":           {Signature: source.Unsigned, Rules: []source.Rule{{Event: "X", UserID: "$.x", When: map[string]string{"$.[": "x"}}}},
-		"each":           {Signature: source.Unsigned, Each: "events", Rules: rules},
-		"property":       {Signature: source.Unsigned, Rules: []source.Rule{{Event: "X", UserID: "$.x", Properties: map[string]string{"a": "minor:b"}}}},
-		"message":        {Signature: source.Unsigned, Rules: []source.Rule{{Event: "X", UserID: "$.x", MessageID: "y"}}},
-		"time":           {Signature: source.Unsigned, Rules: []source.Rule{{Event: "X", UserID: "$.x", Timestamp: "unix:"}}},
-		"empty standard": {Signature: source.StandardWebhooks, Rules: rules},
+		"type":                {Signature: source.Unsigned, Rules: []source.Rule{{Type: "page", Event: "X", UserID: "$.x"}}},
+		"path":                {Signature: source.Unsigned, Rules: []source.Rule{{Event: "X", UserID: "$.["}}},
+		"no path":             {Signature: source.Unsigned, Rules: []source.Rule{{Event: "X", UserID: "id"}}},
+		"when":                {Signature: source.Unsigned, Rules: []source.Rule{{Event: "X", UserID: "$.x", When: map[string]string{"$.[": "x"}}}},
+		"each":                {Signature: source.Unsigned, Each: "events", Rules: rules},
+		"property":            {Signature: source.Unsigned, Rules: []source.Rule{{Event: "X", UserID: "$.x", Properties: map[string]string{"a": "minor:b"}}}},
+		"message":             {Signature: source.Unsigned, Rules: []source.Rule{{Event: "X", UserID: "$.x", MessageID: "y"}}},
+		"time":                {Signature: source.Unsigned, Rules: []source.Rule{{Event: "X", UserID: "$.x", Timestamp: "unix:"}}},
+		"empty standard":      {Signature: source.StandardWebhooks, Rules: rules},
+		"S11: a short secret": {Signature: source.Stripe, Secret: "x"}, "S11: fifteen bytes": {Signature: source.Stripe, Secret: strings.Repeat("x", 15)},
+		"S11: fifteen bytes, as base64": {Signature: source.StandardWebhooks, Secret: "whsec_" + base64.StdEncoding.EncodeToString(make([]byte, 15)), Rules: rules},
+		"S11: no topic":                 {Signature: source.Shopify, Secret: long}, "S11: an unknown topic": {Signature: source.Shopify, Secret: long, Topic: "orders/eaten"},
+		"S11: an ignored topic": {Signature: source.Shopify, Secret: long, Topic: "orders/edited"}, "S11: a topic of Stripe": {Signature: source.Stripe, Secret: long, Topic: "orders/paid"},
+		"S11: a topic beside":      {Signature: source.Shopify, Secret: long, Topic: "orders/paid", Rules: []source.Rule{{Event: "X", UserID: "$.body.id", When: map[string]string{"$.header['x-shopify-topic']": "orders/paid"}}}},
+		"S11: an id beside":        {Signature: source.Stripe, Secret: long, Rules: []source.Rule{{Event: "X", UserID: "$.body.id", MessageID: "$.header.id"}}},
+		"S11: an amount beside":    {Signature: source.StandardWebhooks, Secret: "whsec_" + base64.StdEncoding.EncodeToString(make([]byte, 16)), Rules: []source.Rule{{Event: "X", UserID: "$.body.id", Properties: map[string]string{"total": "minor:$['header'].total"}}}},
+		"P3: an account of a shop": {Signature: source.Shopify, Secret: long, Topic: "orders/paid", Account: "acct_1"}, "P3: test mode of a mail service": {Signature: source.SendGrid, Secret: key, Test: true},
+		"nobody's order": {Signature: source.Unsigned, Rules: []source.Rule{{Event: "Order Refunded"}}}, "nobody's purchase": {Signature: source.Unsigned, Rules: []source.Rule{{Event: "Order Completed", Properties: map[string]string{"order_id": "$.x"}}}},
+		"a rule's each": {Signature: source.Unsigned, Rules: []source.Rule{{Event: "X", UserID: "$.x", Each: "items"}}},
 	} {
 		if err := webhook.Check(w); fault.SlugOf(err) != "invalid-source" {
 			t.Errorf("%s: %v", what, err)
@@ -358,10 +356,8 @@ func TestStripesAmounts(t *testing.T) {
 	for currency, want := range map[string]string{
 		"usd": "5.00", "jpy": "500", "krw": "500", "kwd": "0.500", "huf": "5.00", "twd": "5.00", "isk": "5.00", "ugx": "5.00", "mga": "500", "vnd": "500",
 	} {
-		body := `{"type":"checkout.session.completed","id":"e","data":{"object":{"amount_total":500,"currency":"` + currency + `"}}}`
-		preset := webhook.Presets[source.Stripe]
-		preset.Signature = source.Stripe
-		got, _ := messages(t, preset, nil, body)
+		body := `{"type":"checkout.session.completed","id":"e","livemode":true,"data":{"object":{"payment_status":"paid","amount_total":500,"currency":"` + currency + `"}}}`
+		got, _ := messages(t, source.Webhook{Signature: source.Stripe}, nil, body)
 		if total := fmt.Sprint(got[0]["properties"].(map[string]any)["total"]); total != want {
 			t.Errorf("500 of %s are %s, want %s", currency, total, want)
 		}
@@ -378,15 +374,19 @@ func TestStripesAmounts(t *testing.T) {
 // FuzzMessages: whatever is posted becomes messages that are taken in, each with an id that it has again, or an error.
 func FuzzMessages(f *testing.F) {
 	for name := range webhook.Presets {
-		f.Add(name, `{"type":"checkout.session.completed","id":"e","created":1,"data":{"object":{"amount_total":5,"currency":"eur"}}}`)
+		f.Add(name, `{"type":"checkout.session.completed","id":"e","livemode":true,"created":1,"data":{"object":{"payment_status":"paid","amount_total":5,"currency":"eur"}}}`)
+		f.Add(name, `{"type":"refund.updated","id":"e","livemode":true,"data":{"object":{"status":"failed","amount":5,"currency":"eur","metadata":{"order_id":7}}}}`)
+		f.Add(name, `{"id":1,"financial_status":"paid","cancelled_at":"x","refunds":[{"transactions":[{"kind":"refund","status":"success","id":1},{"kind":"refund","status":"success","id":2}]}]}`)
 		f.Add(name, `[{"event":"open","timestamp":`+strconv.Itoa(1<<40)+`,"customerId":1e400}]`)
 		f.Add(name, `[{"event":"open","timestamp":7,"customerId":"u1"},{"event":"open","timestamp":7,"customerId":"u1","x":1}]`)
 		f.Add(name, `{"id":1,"customer":{"id":2},"line_items":[{"price":"9.99"}],"currency":"TRY","total_price":"9.99"}`)
 	}
-	header := map[string]string{"x-shopify-topic": "orders/paid", "x-shopify-webhook-id": "w1"}
+	header := map[string]string{"x-shopify-topic": "orders/updated", "x-shopify-webhook-id": "w1"}
 	f.Fuzz(func(t *testing.T, preset, body string) {
-		w := webhook.Presets[preset]
-		w.Signature = preset
+		w := source.Webhook{Signature: preset}
+		if preset == source.Shopify {
+			w.Topic = "orders/updated"
+		}
 		m := read(t, w)
 		made, err := m.Messages(header, []byte(body))
 		again, errAgain := m.Messages(header, []byte(body))

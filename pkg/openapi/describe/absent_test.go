@@ -11,14 +11,14 @@ import (
 // sameAbsent are the fields of commands' bodies that mean the same absent as empty, with what both mean.
 var sameAbsent = map[string]string{
 	"RegisterRequest.firstName": "not known", "RegisterRequest.lastName": "not known", "RegisterRequest.phone": "not known", "RegisterRequest.marketingConsent": "no",
+	"RegisterRequest.textVersion": "not told", "RegisterRequest.language": "not told", "GrantConsentRequest.textVersion": "not told", "GrantConsentRequest.language": "not told",
 	"RegisterRequest.source": "its default stands before the body is read, and an empty one is refused", "DeactivateRequest.reason": "likewise",
 	"EraseRequest.reason": "likewise", "RotateRequest.overlap": "likewise", "DeactivateRequest.notes": "none", "GrantConsentRequest.renew": "no",
 	"OrderRequest.discountMinor": "none", "OrderRequest.taxMinor": "none", "OrderRequest.shippingMinor": "none", "PaymentRequest.paymentToken": "none",
 	"CancellationRequest.reason": "none", "ShipmentRequest.trackingNumber": "none", "ShipmentRequest.carrier": "none", "DeliveryRequest.signedBy": "nobody",
 	"Line.productName": "not known", "Line.category": "not known", "Line.priceMinor": "free of charge", "Line.quantity": "refused", "Line.productId": "refused",
 	"Address.name": "none", "Address.line1": "none", "Address.line2": "none", "Address.city": "none", "Address.region": "none", "Address.postalCode": "none", "Address.country": "none",
-	"Webhook.secret": "it stays as it was", "Webhook.each": "a delivery is one element", "Rule.type": "a track", "Rule.event": "refused of a track", "Rule.userId": "nobody", "Rule.anonymousId": "nobody",
-	"RegisterRequest.textVersion": "not known", "RegisterRequest.language": "not known", "GrantConsentRequest.textVersion": "not known", "GrantConsentRequest.language": "not known",
+	"Rule.each": "one message of a delivery", "Rule.type": "a track", "Rule.event": "refused of a track", "Rule.userId": "nobody", "Rule.anonymousId": "nobody",
 	"Rule.messageId": "made of what is said", "Rule.timestamp": "when it arrives",
 }
 
