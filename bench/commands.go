@@ -101,6 +101,9 @@ func (b *bench) commands(ctx context.Context) (err error) {
 			return fmt.Errorf("%s wrote nothing", c.name)
 		}
 		b.cost("command/"+c.name, sum, float64(customers), c.budget)
+		if strings.HasPrefix(c.name, "register") {
+			b.atMost("command/"+c.name+"/requests-of-a-registration", float64(sum.Requests)/float64(customers), "requests", 4)
+		}
 	}
 	if err := b.appends(ctx, bed); err != nil {
 		return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"strconv"
@@ -309,6 +310,10 @@ func (a *App) takeAll(ctx context.Context, c *Call, source ingest.Source, stream
 // decideTake decides on messages, with the histories of the orders that this needs, as they are at the head.
 func (a *App) decideTake(ctx context.Context, h *eventstore.Head, take intake.Take) ([]eventstore.New, error) {
 	take.Now, take.Past = h.Now, map[string]order.History{}
+	var err error
+	if take.Known, err = a.knownMessages(ctx, h, take.Messages); err != nil {
+		return nil, err
+	}
 	for {
 		events, err := intake.Decide(intake.State{Record: record.Fold.Of(h), Seen: ingest.SeenFold.Of(h)}, take)
 		needed, ok := errors.AsType[*order.PastError](err)
@@ -322,6 +327,43 @@ func (a *App) decideTake(ctx context.Context, h *eventstore.Head, take intake.Ta
 			return nil, err
 		}
 	}
+}
+
+// knownMessages are those of which the folded state cannot tell whether they came before, because they happened before it begins, and
+// that are in the stream.
+func (a *App) knownMessages(ctx context.Context, h *eventstore.Head, messages []intake.Message) (map[string]bool, error) {
+	seen, since := ingest.SeenFold.Of(h), h.Now
+	asked := map[string]bool{}
+	for _, m := range messages {
+		if tells, from := seen.Tells(m.Message, h.Now); !tells && !seen.Has(m.Fingerprint) {
+			asked[m.Fingerprint] = true
+			if from.Before(since) {
+				since = from
+			}
+		}
+	}
+	known, looked := map[string]bool{}, 0
+	if len(asked) == 0 {
+		return known, nil
+	}
+	for c, err := range a.Log.Store.ReadBack(ctx, h.Stream, h.Version) {
+		if err != nil {
+			return nil, fmt.Errorf("look for messages that came before: %w", err)
+		}
+		if c.RecordedAt.Before(since.Truncate(time.Minute)) || looked >= ingest.MaxSeen {
+			break
+		}
+		last := ""
+		for _, r := range c.Events {
+			if r.Message != "" && r.Message != last {
+				looked++
+			}
+			if last = r.Message; asked[last] {
+				known[last] = true
+			}
+		}
+	}
+	return known, nil
 }
 
 // claimed is the decision of events, with the claims that they need. It notes the addresses among them by their keys.

@@ -18,28 +18,42 @@ const (
 	fingerprintSize = 8 // bytes: two of 4,096 messages look the same once in 10^12 customers
 )
 
+// Of the window the newest part is kept in the folded state, for which nearly every message is recent enough. What is older is in the
+// stream, and read there by the few that need it: a window of thousands in the state would make every message dear.
+const (
+	keptAlways = 2 * time.Minute // messages recorded within it, MaxSeen at most
+	keptMost   = 256             // of older ones
+	blockMost  = 64              // messages in a block
+	blocksMost = 16
+)
+
+// lateness is how much later a message that comes again may seem to have happened than when it came first: its time is corrected by
+// the time that a request took, and clients give a request up after half a minute.
+const lateness = time.Minute
+
 // Fingerprint stands for a message id of a source.
 func Fingerprint(source, messageID string) string {
 	sum := sha256.Sum256([]byte(source + "\x00" + messageID))
 	return base64.RawURLEncoding.EncodeToString(sum[:fingerprintSize])
 }
 
-// Seen is the window: fingerprints by the minute they were recorded in, oldest first.
+// Seen is the newest part of the window: fingerprints in blocks, oldest first.
 type Seen struct {
 	Blocks []Block `json:"blocks,omitempty"`
 	Count  int     `json:"count,omitempty"`
+	From   int64   `json:"from,omitempty"` // all messages recorded from then on are here, Unix minutes; 0 for all of the last 7 days
 }
 
-// Block is the fingerprints recorded in one minute.
+// Block is fingerprints that were recorded one after the other.
 type Block struct {
-	Minute int64  `json:"m"`
+	Minute int64  `json:"m"` // in which the last one was recorded, Unix minutes
 	IDs    []byte `json:"i"` // fingerprintSize bytes each
 }
 
-// SeenFold computes the window of a stream.
-var SeenFold = &eventstore.Fold[Seen]{Name: "seen", Version: 1, Evolve: evolveSeen}
+// SeenFold computes the newest part of a stream's window.
+var SeenFold = &eventstore.Fold[Seen]{Name: "seen", Version: 2, Evolve: evolveSeen}
 
-// Has says whether the message was taken in already.
+// Has says whether the message is known to have been taken in already.
 func (s Seen) Has(fingerprint string) bool {
 	id, err := base64.RawURLEncoding.DecodeString(fingerprint)
 	if err != nil || len(id) != fingerprintSize {
@@ -55,27 +69,63 @@ func (s Seen) Has(fingerprint string) bool {
 	return false
 }
 
+// Tells says whether Has is right about a message also where it says no: else it may have been recorded before the state begins, and
+// from is when to begin looking for it in the stream.
+func (s Seen) Tells(m Message, now time.Time) (tells bool, from time.Time) {
+	from = now.Add(-SeenFor)
+	if m.Timed && m.Claimed == "" { // it was not recorded before it happened
+		if at := m.OccurredAt.Add(-lateness); at.After(from) {
+			from = at
+		}
+	}
+	return s.From == 0 || from.Unix()/60 >= s.From, from
+}
+
 func evolveSeen(s Seen, e eventstore.Event) Seen {
 	id, err := base64.RawURLEncoding.DecodeString(e.Message)
 	if e.Message == "" || err != nil || len(id) != fingerprintSize || s.Has(e.Message) {
 		return s // a message may become several events
 	}
 	minute := e.RecordedAt.Unix() / 60
-	oldest := minute - int64(SeenFor/time.Minute)
-	first := 0
-	for first < len(s.Blocks) {
-		rest := s.Count - len(s.Blocks[first].IDs)/fingerprintSize
-		if s.Blocks[first].Minute >= oldest && rest+1 < MaxSeen {
-			break
-		}
-		s.Count = rest
-		first++
-	}
-	blocks := append([]Block(nil), s.Blocks[first:]...)
-	if n := len(blocks); n > 0 && blocks[n-1].Minute == minute && len(blocks[n-1].IDs) < 256*fingerprintSize {
+	s = s.without(minute)
+	blocks := append([]Block(nil), s.Blocks...)
+	if n := len(blocks); n > 0 && blocks[n-1].Minute == minute && len(blocks[n-1].IDs) < blockMost*fingerprintSize {
 		blocks[n-1].IDs = append(blocks[n-1].IDs[:len(blocks[n-1].IDs):len(blocks[n-1].IDs)], id...)
 	} else {
 		blocks = append(blocks, Block{Minute: minute, IDs: id})
 	}
-	return Seen{Blocks: blocks, Count: s.Count + 1}
+	return Seen{Blocks: joined(blocks), Count: s.Count + 1, From: s.From}
+}
+
+// without is the state without the blocks that it need not hold when another message is recorded in a minute.
+func (s Seen) without(minute int64) Seen {
+	for len(s.Blocks) > 0 {
+		oldest := s.Blocks[0]
+		old := minute-oldest.Minute > int64(SeenFor/time.Minute)
+		spare := s.Count >= keptMost && minute-oldest.Minute > int64(keptAlways/time.Minute) || s.Count >= MaxSeen
+		if !old && !spare {
+			break
+		}
+		if !old {
+			s.From = oldest.Minute + 1
+		}
+		s.Blocks, s.Count = s.Blocks[1:], s.Count-len(oldest.IDs)/fingerprintSize
+	}
+	if minute-s.From > int64(SeenFor/time.Minute) {
+		s.From = 0 // what is not here is not in the window any more
+	}
+	return s
+}
+
+// joined are the blocks, the two oldest of which become one while there are many and both are small.
+func joined(blocks []Block) []Block {
+	for i := 0; len(blocks) > blocksMost && i+1 < len(blocks); {
+		if len(blocks[i].IDs)+len(blocks[i+1].IDs) > blockMost*fingerprintSize {
+			i++
+			continue
+		}
+		one := Block{blocks[i+1].Minute, append(append([]byte(nil), blocks[i].IDs...), blocks[i+1].IDs...)}
+		blocks = append(append(append([]Block(nil), blocks[:i]...), one), blocks[i+2:]...)
+	}
+	return blocks
 }

@@ -49,27 +49,64 @@ func TestSeenFor7Days(t *testing.T) {
 	}
 }
 
-// TestSeenHasALimit: the last 4,096 messages are remembered however fast they come, and not many more.
-func TestSeenHasALimit(t *testing.T) {
-	for name, gap := range map[string]time.Duration{"at once": 0, "one a second": time.Second, "one a minute": time.Minute} {
+// TestSeenIsSmall however many messages come, and says of which it does not know.
+func TestSeenIsSmall(t *testing.T) {
+	for name, gap := range map[string]time.Duration{"at once": 0, "ten a second": 100 * time.Millisecond, "one a second": time.Second, "one a minute": time.Minute, "one an hour": time.Hour} {
 		var s ingest.Seen
-		const n = 3 * ingest.MaxSeen
-		for i := range n {
-			s = see(s, fingerprint(i), received.Add(time.Duration(i)*gap))
-			if i%1000 == 999 || i == ingest.MaxSeen {
-				for _, back := range []int{0, 1, min(i, ingest.MaxSeen-1)} {
-					if !s.Has(fingerprint(i - back)) {
-						t.Fatalf("%s: after %d messages the one %d before is forgotten", name, i+1, back)
-					}
+		var times []time.Time
+		for i := range 3 * ingest.MaxSeen {
+			now := received.Add(time.Duration(i) * gap)
+			s = see(s, fingerprint(i), now)
+			if times = append(times, now); i%500 != 499 {
+				continue
+			}
+			for _, back := range []int{0, 1, 100, 250, 400, 499} {
+				first := times[i-back] // when it was recorded first, and when it happened
+				tells, from := s.Tells(ingest.Message{OccurredAt: first, Timed: true}, now)
+				inWindow := now.Sub(first) < ingest.SeenFor && back < ingest.MaxSeen
+				if inWindow && !s.Has(fingerprint(i-back)) && tells {
+					t.Fatalf("%s: after %d messages the one %d before is taken for new", name, i+1, back)
+				}
+				if !tells && from.After(first) {
+					t.Fatalf("%s: the one %d before, recorded at %s, is looked for from %s", name, back, first, from)
 				}
 			}
+			if tells, _ := s.Tells(ingest.Message{OccurredAt: now, Timed: true}, now); !tells && gap > 0 {
+				t.Fatalf("%s: after %d messages it cannot tell of one that just happened", name, i+1)
+			}
 		}
-		if s.Count < ingest.MaxSeen || s.Count > ingest.MaxSeen+256 || s.Has(fingerprint(0)) {
-			t.Errorf("%s: %d are remembered, the first too: %v", name, s.Count, s.Has(fingerprint(0)))
+		data, err := json.Marshal(s)
+		if limit := map[bool]int{true: 60_000, false: 20_000}[gap < time.Second]; err != nil || len(data) > limit {
+			t.Errorf("%s: the state takes %d bytes, %v", name, len(data), err)
 		}
-		if data, err := json.Marshal(s); err != nil || len(data) > 200_000 {
-			t.Errorf("%s: the window takes %d bytes, %v", name, len(data), err)
+		if gap >= time.Second && s.Count > 400 {
+			t.Errorf("%s: %d are kept", name, s.Count)
 		}
+	}
+}
+
+// TestSeenCannotTell of messages that do not say when they happened, or say it wrongly, once it has forgotten any.
+func TestSeenCannotTell(t *testing.T) {
+	var s ingest.Seen
+	now := received
+	if tells, _ := s.Tells(ingest.Message{}, now); !tells {
+		t.Error("nothing was forgotten yet")
+	}
+	for i := range 1000 {
+		now = received.Add(time.Duration(i) * time.Minute)
+		s = see(s, fingerprint(i), now)
+	}
+	for name, m := range map[string]ingest.Message{
+		"untimed": {OccurredAt: now}, "of the future": {OccurredAt: now, Timed: true, Claimed: "2099-01-01"}, "of long ago": {OccurredAt: received.AddDate(-1, 0, 0), Timed: true},
+	} {
+		if tells, from := s.Tells(m, now); tells || !from.Equal(now.Add(-ingest.SeenFor)) {
+			t.Errorf("%s: tells %v, from %s", name, tells, from)
+		}
+	}
+	later := now.Add(ingest.SeenFor + time.Hour)
+	s = see(s, fingerprint(5000), later)
+	if tells, _ := s.Tells(ingest.Message{}, later); !tells {
+		t.Error("after seven days all that counts is there")
 	}
 }
 

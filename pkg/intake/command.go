@@ -64,6 +64,7 @@ type Take struct {
 	EmailsTaken map[string]bool          // addresses, in their normal form, that other customers have
 	Placed      map[string]bool          // orders that are stored already, here or elsewhere
 	Past        map[string]order.History // of orders of this stream, as far as an *order.PastError asked for them
+	Known       map[string]bool          // fingerprints of messages that are in the stream, as far as Seen does not tell
 	Controller  string                   // who answers for the data
 	Now         time.Time
 }

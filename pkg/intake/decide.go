@@ -39,7 +39,7 @@ func Decide(s State, c Take) ([]eventstore.New, error) {
 	past := maps.Clone(c.Past)
 	inBatch := map[string]bool{}
 	for _, m := range c.Messages {
-		if inBatch[m.Fingerprint] || s.Seen.Has(m.Fingerprint) {
+		if inBatch[m.Fingerprint] || s.Seen.Has(m.Fingerprint) || c.Known[m.Fingerprint] {
 			continue
 		}
 		inBatch[m.Fingerprint] = true
