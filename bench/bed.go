@@ -128,12 +128,16 @@ func request(method, route string, body []byte, params ...string) ([]byte, error
 }
 
 func requestAs(authorization, method, route string, body []byte, params ...string) ([]byte, error) {
+	return requestFrom("203.0.113.9", authorization, method, route, body, params...)
+}
+
+func requestFrom(address, authorization, method, route string, body []byte, params ...string) ([]byte, error) {
 	path, query, _ := strings.Cut(route, "?")
 	in := lambdaevents.APIGatewayV2HTTPRequest{
 		Version: "2.0", RouteKey: method + " " + path, RawPath: path, RawQueryString: query, Body: string(body), PathParameters: map[string]string{},
 		Headers: map[string]string{
 			"authorization": authorization, "content-type": "application/json", "host": "api.example.com",
-			"user-agent": "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15", "x-forwarded-for": "203.0.113.9",
+			"user-agent": "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15", "x-forwarded-for": address,
 		},
 	}
 	for _, part := range strings.Split(path, "/") {
@@ -144,7 +148,7 @@ func requestAs(authorization, method, route string, body []byte, params ...strin
 		}
 	}
 	in.RequestContext.RequestID, in.RequestContext.RouteKey = newID(), in.RouteKey
-	in.RequestContext.HTTP.Method, in.RequestContext.HTTP.Path, in.RequestContext.HTTP.SourceIP = method, in.RawPath, "203.0.113.9"
+	in.RequestContext.HTTP.Method, in.RequestContext.HTTP.Path, in.RequestContext.HTTP.SourceIP = method, in.RawPath, address
 	return json.Marshal(in)
 }
 

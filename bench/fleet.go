@@ -63,6 +63,7 @@ type fleet struct {
 	chance    *rand.Rand // whether an event triggers
 	calm      bool       // no event triggers
 	writeKey  string     // of a source that is stored, so that reading it is counted
+	crowd     int        // of addresses that requests come from, one after the other; 0 for one
 }
 
 type lambda struct {
@@ -196,6 +197,14 @@ func (f *fleet) deliver(ctx context.Context, e app.Entry) error {
 }
 
 // call invokes a function on its next instance and bills it.
+// address is where the next request comes from.
+func (f *fleet) address() string {
+	if f.crowd > 0 {
+		f.crowd++
+	}
+	return fmt.Sprintf("198.18.%d.%d", f.crowd>>8&255, f.crowd&255)
+}
+
 func (f *fleet) call(ctx context.Context, name string, payload []byte) ([]byte, error) {
 	fn := f.functions[name]
 	fn.calls++

@@ -93,7 +93,7 @@ func (b *bench) sources(ctx context.Context, p prices) (err error) {
 // send takes one request through the system to its end: accepted, published, projected, and every reaction to it.
 func (f *fleet) send(ctx context.Context, method, route string, body []byte, events int) error {
 	f.clock.pass(24 * time.Hour * time.Duration(events) / eventsPerDay)
-	payload, err := requestAs(f.writeKey, method, route, body)
+	payload, err := requestFrom(f.address(), f.writeKey, method, route, body)
 	if err != nil {
 		return err
 	}
