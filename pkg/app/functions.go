@@ -2,9 +2,11 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"defter/pkg/eventstore"
+	"defter/pkg/fault"
 	"defter/pkg/lambdaio"
 	"defter/pkg/openapi"
 	"defter/pkg/view"
@@ -114,6 +116,9 @@ func (a *App) projecting(project func(context.Context, eventstore.Event) error) 
 func with(read func(context.Context, lambdaio.Published) (eventstore.Event, error), do func(context.Context, eventstore.Event) error) lambdaio.Handler {
 	return lambdaio.Bus(func(ctx context.Context, p lambdaio.Published) error {
 		e, err := read(ctx, p)
+		if errors.Is(err, eventstore.ErrCorrupt) { // now or later: its stream needs an operator, and the bus is not held up
+			return fault.Because(err, fault.Invalid, "unreadable-event", "the event cannot be read")
+		}
 		if err != nil { // what this program cannot read, a newer one may: it is tried again, and then kept for that
 			return fmt.Errorf("read %s: %w", p.Type, err)
 		}

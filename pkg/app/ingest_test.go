@@ -41,7 +41,7 @@ func TestD13_AMessageOfLongAgoIsRecognised(t *testing.T) {
 	}
 	for _, again := range []string{
 		`{"type":"track","messageId":"m3","userId":"busy","event":"Seen","timestamp":"` + early + `"}`, // hours late
-		`{"type":"track","messageId":"m3","userId":"busy","event":"Seen"}`,                              // without a time
+		`{"type":"track","messageId":"m3","userId":"busy","event":"Seen"}`,                             // without a time
 		`{"type":"track","messageId":"m599","userId":"busy","event":"Seen"}`,
 		`{"type":"track","messageId":"m3","userId":"busy","event":"Seen","timestamp":"2099-01-01T00:00:00Z"}`,
 	} {

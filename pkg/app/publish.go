@@ -128,6 +128,9 @@ func (a *App) Event(ctx context.Context, p lambdaio.Published) (eventstore.Event
 		return a.Stored(ctx, p)
 	}
 	data, err := a.Log.Catalog.Decode(p.Type, p.SchemaVersion, p.Data, nil)
+	if err != nil && fault.KindOf(err) != fault.Busy {
+		err = fmt.Errorf("%w: %w", eventstore.ErrCorrupt, err)
+	}
 	if err != nil {
 		return eventstore.Event{}, err
 	}
