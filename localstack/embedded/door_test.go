@@ -174,6 +174,25 @@ func TestS4_BudgetsAreShared(t *testing.T) {
 	}
 }
 
+// TestS5_AStreamHasABudget for what public keys say of it: others write to it, too.
+func TestS5_AStreamHasABudget(t *testing.T) {
+	s := begin(t)
+	s.advance(fmt.Sprintf("%ds", 61-s.system.clock.Now().Second())) // all within a minute
+	page := s.source("browser")
+	batch := func(user string) m { return m{"batch": slices.Repeat([]m{track(user, "Seen", nil)}, 100)} }
+	refused := 0
+	for range 8 {
+		if a := page.says("/v1/batch", batch("victim")); a.status == 429 {
+			refused++
+		}
+	}
+	if refused == 0 || refused > 2 {
+		t.Errorf("%d of 8 requests are refused", refused)
+	}
+	page.says("/v1/batch", batch("other")).expect(200)
+	s.source("server").says("/v1/batch", batch("victim")).expect(200)
+}
+
 // TestS7_AnotherPageCannotUseTheLocalRun in a real browser: neither its API, whose key everybody knows, nor its engine.
 func TestS7_AnotherPageCannotUseTheLocalRun(t *testing.T) {
 	browser := chromium(t)

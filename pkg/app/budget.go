@@ -17,6 +17,8 @@ import (
 const (
 	addressMessages = 1_200
 	addressPeople   = 120
+
+	streamMessages = 600 // about one customer or visitor
 )
 
 const (
@@ -94,6 +96,20 @@ func (a *App) spend(ctx context.Context, key string, n, limit int64) (ok bool, e
 // afford takes messages from the budgets of their source and of the address that they came from.
 func (a *App) afford(ctx context.Context, source ingest.Source, address string, messages int64) error {
 	return a.affordOf(ctx, "messages", source, address, messages, source.MessagesPerMinute, addressMessages)
+}
+
+// affordStream takes messages about one customer or visitor from what public write keys may say of them in a minute: a stream that is
+// flooded costs whoever else writes to it.
+func (a *App) affordStream(ctx context.Context, source ingest.Source, stream string, messages int64) error {
+	if source.MessagesPerMinute == 0 {
+		return nil
+	}
+	ok, err := a.spend(ctx, "stream#"+stream, messages, streamMessages)
+	if err == nil && !ok {
+		slog.WarnContext(ctx, "budget spent", metric.Count(metric.BudgetsSpent, 1), "source", source.ID, "of", "stream")
+		err = fault.New(fault.Busy, "over-budget", "more is said of one customer in a minute than may be")
+	}
+	return err
 }
 
 // affordPerson takes somebody who was never heard of from the budgets.

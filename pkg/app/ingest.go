@@ -213,6 +213,9 @@ func (a *App) takeOne(ctx context.Context, c *Call, source ingest.Source, m inge
 
 // take stores one stream's messages, in as many commits as they need.
 func (a *App) take(ctx context.Context, c *Call, source ingest.Source, stream string, messages []intake.Message) error {
+	if err := a.affordStream(ctx, source, stream, int64(len(messages))); err != nil {
+		return err
+	}
 	for len(messages) > 0 {
 		n := min(len(messages), commitMessages)
 		err := a.gate.pass(ctx, stream, c.Actor+"#"+correlation(c), messages[:n], func(ctx context.Context, shared []intake.Message) error {
