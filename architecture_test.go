@@ -499,8 +499,8 @@ func TestRowsArePlausible(t *testing.T) {
 	}
 }
 
-// TestRowsMayDoNoMoreThanTheyNeed: access of a kind goes with the trigger of a kind.
-func TestRowsMayDoNoMoreThanTheyNeed(t *testing.T) {
+// TestS10_RowsMayDoNoMoreThanTheyNeed: access of a kind goes with the trigger of a kind.
+func TestS10_RowsMayDoNoMoreThanTheyNeed(t *testing.T) {
 	services := map[string]string{
 		topology.Events: "dynamodb:", topology.Views: "dynamodb:", topology.Keys: "dynamodb:", topology.Bus: "events:", topology.EmailQueue: "sqs:",
 		topology.Journeys: "states:", topology.MasterKey: "kms:", topology.APIKeySecret: "secretsmanager:",
@@ -514,8 +514,18 @@ func TestRowsMayDoNoMoreThanTheyNeed(t *testing.T) {
 	for _, row := range topology.Functions {
 		seen := map[string]bool{}
 		for _, a := range row.Access {
-			if seen[a.Resource] || len(a.Actions) == 0 {
-				t.Errorf("%s: two accesses to %s, or an empty one", row.Name, a.Resource)
+			if len(a.Actions) == 0 {
+				t.Errorf("%s: an empty access to %s", row.Name, a.Resource)
+			}
+			for _, action := range a.Actions {
+				if granted := fmt.Sprint(a.Resource, action, a.Keys); seen[granted] {
+					t.Errorf("%s may %s on %s twice", row.Name, action, a.Resource)
+				} else {
+					seen[granted] = true
+				}
+				if len(a.Keys) == 0 && (action == "dynamodb:DeleteItem" && a.Resource == topology.Events || a.Resource == topology.Keys && slices.Contains(writes, action)) {
+					t.Errorf("S10: %s may %s on everything in %s", row.Name, action, a.Resource)
+				}
 			}
 			seen[a.Resource] = true
 			for _, action := range a.Actions {
@@ -529,7 +539,7 @@ func TestRowsMayDoNoMoreThanTheyNeed(t *testing.T) {
 			t.Errorf("%s asks for an API key: %v, may read it: %v", row.Name, asks(row, topology.APIKey), seen[topology.APIKeySecret])
 		}
 		if reads := asks(row, topology.APIKey) && row.Routes[0].Method == "GET"; reads {
-			for _, table := range []string{topology.Events, topology.Views} { // the first query of all makes the lookups' secret
+			for _, table := range []string{topology.Events, topology.Views, topology.Keys} {
 				if may(row, table, writes...) {
 					t.Errorf("%s answers a question, and may write to %s", row.Name, table)
 				}
@@ -538,8 +548,11 @@ func TestRowsMayDoNoMoreThanTheyNeed(t *testing.T) {
 		if may(row, topology.Events, "dynamodb:PutItem") && !may(row, topology.Keys, "dynamodb:PutItem") {
 			t.Errorf("%s may append events, and cannot make the key that seals them", row.Name)
 		}
-		if may(row, topology.Keys, "dynamodb:PutItem") != may(row, topology.MasterKey, "kms:Encrypt") {
-			t.Errorf("%s may store keys, or wrap them, and not both", row.Name)
+		makesSecrets := slices.ContainsFunc(row.Access, func(a topology.Access) bool {
+			return a.Resource == topology.Keys && slices.Contains(a.Keys, "SECRET#*")
+		})
+		if makesSecrets != may(row, topology.MasterKey, "kms:Encrypt") {
+			t.Errorf("%s may store the system's secrets, or wrap them, and not both", row.Name)
 		}
 		if may(row, topology.Keys, "dynamodb:DeleteItem", "dynamodb:UpdateItem") {
 			t.Errorf("%s may take keys away: destroying one writes over it, so that there is never a new one", row.Name)

@@ -278,14 +278,14 @@ type counted struct {
 	used *usage
 }
 
-func (c counted) Wrap(ctx context.Context, key []byte) ([]byte, error) {
+func (c counted) Wrap(ctx context.Context, name string, key []byte) ([]byte, error) {
 	c.used.keyRequests++
-	return c.Master.Wrap(ctx, key)
+	return c.Master.Wrap(ctx, name, key)
 }
 
-func (c counted) Unwrap(ctx context.Context, wrapped []byte) ([]byte, error) {
+func (c counted) Unwrap(ctx context.Context, name string, wrapped []byte) ([]byte, error) {
 	c.used.keyRequests++
-	return c.Master.Unwrap(ctx, wrapped)
+	return c.Master.Unwrap(ctx, name, wrapped)
 }
 
 // outbox keeps the commit items that are written, as a stream's records have them, and knows what write units went into.

@@ -12,11 +12,31 @@ import (
 	"defter/pkg/topology"
 )
 
-// What all callers together may send. A burst past it is answered 429, which SDKs keep and send again.
+// What all callers together may send, and of it what each kind of route: so that a flood of messages leaves room for the back office,
+// and one busy command for the others. Past it the answer is 429, which SDKs keep and send again.
 const (
 	requestsPerSecond = 1000
 	requestsAtOnce    = 2000
 )
+
+// throttles are by who calls a route, of each route.
+var throttles = map[topology.Auth]*awsapigatewayv2.CfnStage_RouteSettingsProperty{
+	topology.WriteKey: {ThrottlingRateLimit: jsii.Number(800), ThrottlingBurstLimit: jsii.Number(1500)},
+	topology.APIKey:   {ThrottlingRateLimit: jsii.Number(200), ThrottlingBurstLimit: jsii.Number(400)},
+	topology.Public:   {ThrottlingRateLimit: jsii.Number(100), ThrottlingBurstLimit: jsii.Number(200)},
+}
+
+// routeSettings are the throttles of all routes, by route key.
+func routeSettings() map[string]any {
+	settings := map[string]any{}
+	for _, row := range topology.Functions {
+		for _, route := range row.Routes {
+			t := throttles[route.Auth]
+			settings[route.Method+" "+route.Path] = map[string]any{"ThrottlingRateLimit": t.ThrottlingRateLimit, "ThrottlingBurstLimit": t.ThrottlingBurstLimit}
+		}
+	}
+	return settings
+}
 
 // api is the HTTP API in front of every function that has routes.
 type api struct {
@@ -40,15 +60,13 @@ func newAPI(p *Platform) *api {
 			// One permission of a function for all its routes: one of each would be as many resources again.
 			&awsapigatewayv2integrations.HttpLambdaIntegrationProps{ScopePermissionToRoute: jsii.Bool(false)})
 		for _, route := range row.Routes {
-			for _, path := range route.Paths() {
-				added := gateway.AddRoutes(&awsapigatewayv2.AddRoutesOptions{
-					Path:        jsii.String(path),
-					Methods:     &[]awsapigatewayv2.HttpMethod{awsapigatewayv2.HttpMethod(route.Method)},
-					Integration: integration,
-				})
-				for _, r := range *added {
-					accept(r, "AwsSolutions-APIG4", whyNoAuthorizer[route.Auth])
-				}
+			added := gateway.AddRoutes(&awsapigatewayv2.AddRoutesOptions{
+				Path:        jsii.String(route.Path),
+				Methods:     &[]awsapigatewayv2.HttpMethod{awsapigatewayv2.HttpMethod(route.Method)},
+				Integration: integration,
+			})
+			for _, r := range *added {
+				accept(r, "AwsSolutions-APIG4", whyNoAuthorizer[route.Auth])
 			}
 		}
 	}
@@ -79,6 +97,7 @@ func newGateway(scope constructs.Construct, p *Platform) awsapigatewayv2.HttpApi
 			RateLimit: jsii.Number(requestsPerSecond), BurstLimit: jsii.Number(requestsAtOnce),
 		},
 	})
+	stage.Node().DefaultChild().(awsapigatewayv2.CfnStage).SetRouteSettings(routeSettings())
 	logs := newLogGroup(scope, "AccessLogs", "/aws/vendedlogs/"+p.Name("api"))
 	stage.Node().DefaultChild().(awsapigatewayv2.CfnStage).SetAccessLogSettings(&awsapigatewayv2.CfnStage_AccessLogSettingsProperty{
 		DestinationArn: logs.LogGroupArn(), Format: jsii.String(accessLogFormat()),

@@ -109,11 +109,12 @@ func newArchive(scope constructs.Construct, p *Platform) awss3.Bucket {
 		ObjectOwnership:   awss3.ObjectOwnership_BUCKET_OWNER_ENFORCED,
 		EnforceSSL:        jsii.Bool(true),
 		MinimumTLSVersion: jsii.Number(1.2),
-		Versioned:         jsii.Bool(false), // an object is written once, under a name of its own
+		Versioned:         jsii.Bool(true), // an object is written once; whatever writes over one by mistake leaves the first
 		RemovalPolicy:     p.removalPolicy(),
 		LifecycleRules: &[]*awss3.LifecycleRule{{
 			AbortIncompleteMultipartUploadAfter: awscdk.Duration_Days(jsii.Number(7)),
 			Expiration:                          awscdk.Duration_Days(jsii.Number(730)),
+			NoncurrentVersionExpiration:         awscdk.Duration_Days(jsii.Number(30)),
 			Transitions: &[]*awss3.Transition{{
 				StorageClass: awss3.StorageClass_GLACIER_INSTANT_RETRIEVAL(), TransitionAfter: awscdk.Duration_Days(jsii.Number(1)),
 			}},

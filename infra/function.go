@@ -29,7 +29,11 @@ func newFunction(stack awscdk.Stack, p *Platform, row topology.Function, trigger
 	environment["DEFTER_DATA_CONTROLLER"], environment["DEFTER_MARKETING_TO"] = jsii.String(p.DataController), jsii.String(p.MarketingTo)
 	for _, access := range row.Access {
 		r := p.resource(access.Resource)
-		statements = append(statements, allow(access.Actions, r.arns...))
+		statement := allow(access.Actions, r.arns...)
+		if len(access.Keys) > 0 {
+			statement.AddCondition(jsii.String("ForAllValues:StringLike"), map[string]any{"dynamodb:LeadingKeys": access.Keys})
+		}
+		statements = append(statements, statement)
 		maps.Copy(environment, r.environment)
 	}
 	statements = append(statements, trigger...)
@@ -65,7 +69,7 @@ func newFunction(stack awscdk.Stack, p *Platform, row topology.Function, trigger
 		SystemLogLevelV2:      awslambda.SystemLogLevel_WARN,
 		ApplicationLogLevelV2: awslambda.ApplicationLogLevel_INFO,
 	}
-	if row.Concurrency > 0 {
+	if row.Concurrency > 0 && p.Reserve == "true" {
 		props.ReservedConcurrentExecutions = jsii.Number(row.Concurrency)
 	}
 	return awslambda.NewFunction(scope, jsii.String("Function"), props)

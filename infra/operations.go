@@ -1,10 +1,15 @@
 package main
 
 import (
+	"strconv"
+
 	"github.com/aws/aws-cdk-go/awscdk/v2"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awsbudgets"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awscloudwatch"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awscloudwatchactions"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsevents"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awsiam"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awskms"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awssns"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awssnssubscriptions"
 	"github.com/aws/constructs-go/constructs/v10"
@@ -24,6 +29,28 @@ func newOperations(p *Platform, api *api, journeys *journeys) {
 	w := &watch{Platform: p, api: api, journeys: journeys}
 	newAlarms(stack, w)
 	newDashboard(stack, w)
+	newBudget(stack, p)
+}
+
+// newBudget tells alarmEmail when a month becomes dearer than expected: whatever got past the throttles shows there.
+func newBudget(stack awscdk.Stack, p *Platform) {
+	if p.MonthlyBudget == "" || p.AlarmEmail == "" {
+		return
+	}
+	subscribers := []any{map[string]any{"subscriptionType": "EMAIL", "address": p.AlarmEmail}}
+	notify := func(kind string, percent float64) map[string]any {
+		return map[string]any{
+			"notification": map[string]any{"notificationType": kind, "comparisonOperator": "GREATER_THAN", "threshold": percent, "thresholdType": "PERCENTAGE"},
+			"subscribers":  subscribers,
+		}
+	}
+	amount, _ := strconv.ParseFloat(p.MonthlyBudget, 64) // LoadSettings has looked at it
+	awsbudgets.NewCfnBudget(stack, jsii.String("Budget"), &awsbudgets.CfnBudgetProps{
+		Budget: map[string]any{
+			"budgetName": p.Name("monthly"), "budgetType": "COST", "timeUnit": "MONTHLY", "budgetLimit": map[string]any{"amount": amount, "unit": "USD"},
+		},
+		NotificationsWithSubscribers: []any{notify("ACTUAL", 80), notify("FORECASTED", 100)},
+	})
 }
 
 // newSchedule calls a function every so many minutes.
@@ -71,13 +98,27 @@ func newAlarms(stack awscdk.Stack, w *watch) {
 		alarm(row.Name+"-timed-out", row.Summary+" ran out of time.", w.ofMachine(row.Name, "ExecutionsTimedOut"), 0, 1)
 	}
 	alarm("records-quarantined", "Stored records could not be read: their customers' views stand still until that is mended.", newMetric(metric.Namespace, metric.RecordsQuarantined, "Sum", nil), 0, 1)
+	alarm("events-quarantined", "Many messages cannot be taken in: a client sends what is not understood, or somebody sends junk (GET /v1/quarantine).", newMetric(metric.Namespace, metric.EventsQuarantined, "Sum", nil), 100, 2)
+	alarm("budgets-spent", "Public write keys send more than they may: a campaign that goes well, or somebody who wishes you ill.", newMetric(metric.Namespace, metric.BudgetsSpent, "Sum", nil), 100, 3)
+	alarm("snapshots-lost", "States could not be kept or read: loads get dearer.", newMetric(metric.Namespace, metric.SnapshotsLost, "Sum", nil), 0, 3)
 	alarm("events-parked", "Reactions gave events up that will never succeed: the log says which and why.", newMetric(metric.Namespace, metric.EventsParked, "Sum", nil), 0, 1)
 }
 
 // newAlarmTopic makes the topic and tells alarmEmail, if there is one.
 func newAlarmTopic(scope constructs.Construct, p *Platform) awssns.Topic {
+	key := awskms.NewKey(scope, jsii.String("Key"), &awskms.KeyProps{
+		Alias:             jsii.String("alias/" + p.Name("alarms")),
+		Description:       jsii.String("Defter: encrypts what alarms say"),
+		EnableKeyRotation: jsii.Bool(true),
+		RemovalPolicy:     p.removalPolicy(),
+	})
+	// SNS's own key would not do: CloudWatch may not use it.
+	key.AddToResourcePolicy(awsiam.NewPolicyStatement(&awsiam.PolicyStatementProps{
+		Principals: &[]awsiam.IPrincipal{awsiam.NewServicePrincipal(jsii.String("cloudwatch.amazonaws.com"), nil)},
+		Actions:    jsii.Strings("kms:Decrypt", "kms:GenerateDataKey*"), Resources: jsii.Strings("*"),
+	}), nil)
 	topic := awssns.NewTopic(scope, jsii.String("Topic"), &awssns.TopicProps{
-		TopicName: jsii.String(p.Name("alarms")), EnforceSSL: jsii.Bool(true),
+		TopicName: jsii.String(p.Name("alarms")), EnforceSSL: jsii.Bool(true), MasterKey: key,
 	})
 	if p.AlarmEmail != "" {
 		topic.AddSubscription(awssnssubscriptions.NewEmailSubscription(jsii.String(p.AlarmEmail), nil))

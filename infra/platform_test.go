@@ -118,7 +118,7 @@ func TestEveryRowMayDoWhatItSaysAndNoMore(t *testing.T) {
 	for _, row := range topology.Functions {
 		stack, function := find(t, all, row, p)
 		var want []string
-		grant := func(resource string, actions ...string) {
+		grant := func(resource string, actions ...string) { // a resource may be followed by the keys that it is bound to
 			for _, action := range actions {
 				want = append(want, action+" on "+resource)
 			}
@@ -126,7 +126,7 @@ func TestEveryRowMayDoWhatItSaysAndNoMore(t *testing.T) {
 		grant("/aws/lambda/"+p.Name(row.Name), "logs:CreateLogStream", "logs:PutLogEvents")
 		for _, access := range row.Access {
 			for _, resource := range names[access.Resource] {
-				grant(resource, access.Actions...)
+				grant(strings.TrimSpace(resource+" "+strings.Join(access.Keys, " ")), access.Actions...)
 			}
 			if len(names[access.Resource]) == 0 {
 				t.Errorf("%s: no resource %q", row.Name, access.Resource)
@@ -151,8 +151,8 @@ func TestEveryRowMayDoWhatItSaysAndNoMore(t *testing.T) {
 		if got["Timeout"] != float64(row.TimeoutSeconds) || got["MemorySize"] != float64(row.MemoryMB) {
 			t.Errorf("%s: timeout %v, memory %v", row.Name, got["Timeout"], got["MemorySize"])
 		}
-		if reserved, _ := got["ReservedConcurrentExecutions"].(float64); reserved != float64(row.Concurrency) {
-			t.Errorf("%s: reserved concurrency %v, want %d", row.Name, reserved, row.Concurrency)
+		if reserved := got["ReservedConcurrentExecutions"]; reserved != nil {
+			t.Errorf("%s: reserved concurrency %v, which nobody asked for", row.Name, reserved)
 		}
 	}
 	functions := 0
@@ -193,9 +193,15 @@ func allowed(t *testing.T, all synthesised, stack string, function *node) []stri
 		document := policy.(map[string]any)["PolicyDocument"].(map[string]any)
 		for _, s := range document["Statement"].([]any) {
 			statement := s.(map[string]any)
+			keys := ""
+			if condition, ok := statement["Condition"].(map[string]any); ok {
+				for _, key := range list(condition["ForAllValues:StringLike"].(map[string]any)["dynamodb:LeadingKeys"]) {
+					keys += " " + key.(string)
+				}
+			}
 			for _, action := range list(statement["Action"]) {
 				for _, resource := range list(statement["Resource"]) {
-					grants = append(grants, fmt.Sprintf("%s on %s", action, physicalName(all, stack, resource)))
+					grants = append(grants, fmt.Sprintf("%s on %s%s", action, physicalName(all, stack, resource), keys))
 				}
 			}
 		}
@@ -376,4 +382,32 @@ func TestLogsHoldNothingPersonal(t *testing.T) {
 			t.Errorf("the access log tells $context.%s: %s", variable, format)
 		}
 	}
+}
+
+// TestS12_AFloodOfMessagesLeavesRoom: intake cannot use up the account's concurrency, nor one kind of route the others' rate.
+func TestS12_AFloodOfMessagesLeavesRoom(t *testing.T) {
+	p := platform(t, map[string]any{"reserveConcurrency": "true"})
+	all := synth(t, p)
+	reserved := 0
+	for _, row := range topology.Functions {
+		_, function := find(t, all, row, p)
+		got, _ := function.Properties["ReservedConcurrentExecutions"].(float64)
+		if int(got) != row.Concurrency {
+			t.Errorf("%s: reserved concurrency %v, want %d", row.Name, got, row.Concurrency)
+		}
+		reserved += row.Concurrency
+	}
+	if reserved == 0 || reserved > 900 { // an account has 1,000, of which 100 stay
+		t.Errorf("%d are reserved", reserved)
+	}
+	all.of("AWS::ApiGatewayV2::Stage", func(_ string, n *node) {
+		settings, _ := n.Properties["RouteSettings"].(map[string]any)
+		for _, row := range topology.Functions {
+			for _, route := range row.Routes {
+				if s, ok := settings[route.Method+" "+route.Path].(map[string]any); !ok || s["ThrottlingRateLimit"].(float64) >= requestsPerSecond {
+					t.Errorf("%s %s is throttled as %v", route.Method, route.Path, settings[route.Method+" "+route.Path])
+				}
+			}
+		}
+	})
 }

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -37,6 +38,8 @@ type Settings struct {
 	CartIdle        string // a Go duration, after which a cart counts as abandoned
 	ReturnWindow    string // a Go duration after delivery
 	KeepBehaviour   string // in the event store, in detail; a Go duration
+	MonthlyBudget   string // dollars; "" for no AWS Budget
+	Reserve         string // true reserves concurrency for intake and for the back office
 	AlarmEmail      string // who is told about alarms; "" for nobody
 	Ephemeral       bool   // a test's deployment: deleting it deletes its data
 }
@@ -70,6 +73,8 @@ func LoadSettings(node constructs.Node) (Settings, error) {
 		ReturnWindow:    value("returnWindow", "720h"),
 		PaymentProvider: value("paymentProvider", ""),
 		KeepBehaviour:   value("keepBehaviour", "2160h"), // 90 days
+		MonthlyBudget:   value("monthlyBudget", ""),
+		Reserve:         value("reserveConcurrency", "false"),
 		AlarmEmail:      value("alarmEmail", ""),
 		Ephemeral:       value("ephemeral", "false") == "true",
 	}
@@ -100,6 +105,12 @@ func LoadSettings(node constructs.Node) (Settings, error) {
 	}
 	if u, err := url.Parse(s.UserTokenIssuer); s.UserTokenIssuer != "" && (err != nil || u.Scheme != "https" || u.Host == "") || (s.UserTokenIssuer == "") != (s.UserTokenFor == "") {
 		refuse("userTokenIssuer", s.UserTokenIssuer, "the https URL of an OpenID Connect issuer, with userTokenAudience beside it, or neither")
+	}
+	if amount, err := strconv.ParseFloat(s.MonthlyBudget, 64); s.MonthlyBudget != "" && (err != nil || amount <= 0 || s.AlarmEmail == "") {
+		refuse("monthlyBudget", s.MonthlyBudget, "dollars a month, with alarmEmail beside it")
+	}
+	if s.Reserve != "true" && s.Reserve != "false" {
+		refuse("reserveConcurrency", s.Reserve, "true or false")
 	}
 	if window, err := time.ParseDuration(s.ReturnWindow); err != nil || window < 0 {
 		refuse("returnWindow", s.ReturnWindow, "a duration such as 720h")

@@ -27,8 +27,12 @@ func (s *System) routes() http.Handler {
 	for _, f := range topology.Functions {
 		for _, route := range f.Routes {
 			handler := s.gateway(route, s.handlers[f.Name].(lambdaio.Endpoint))
-			for _, path := range route.Paths() {
-				mux.Handle(route.Method+" "+pattern(path), handler)
+			if route.Path == topology.Anywhere && route.Method != http.MethodOptions {
+				continue // what fits no route is told apart below, and a slash at the end is one of the ways to write a path
+			}
+			mux.Handle(route.Method+" "+pattern(route.Path), handler)
+			if !strings.HasSuffix(route.Path, "+}") {
+				mux.Handle(route.Method+" "+pattern(route.Path+"/"), handler)
 			}
 		}
 	}

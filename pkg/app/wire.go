@@ -8,6 +8,7 @@ import (
 	"errors"
 	"log/slog"
 	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -60,6 +61,26 @@ func forPages(path string) bool {
 	return ok && ingest.IsMessage(ingest.Kind(kind))
 }
 
+// forClients says whether an SDK or another service sends to this address.
+func forClients(r lambdaio.Request) bool {
+	return forPages(r.Path) || strings.HasPrefix(r.Route, "POST ") && slices.Contains([]string{"/v1/import", "/v1/webhook", "/internal/v1/replay"}, r.Path)
+}
+
+// noRoute answers a request that fits no route. Where only a slash at its end is in the way, the client is told where to go.
+func noRoute(r lambdaio.Request) (lambdaio.Response, error) {
+	if r.Slash {
+		return lambdaio.Response{Status: 308, Header: map[string]string{"location": r.Path + query(r)}}, nil
+	}
+	return lambdaio.Response{}, fault.New(fault.NotFound, "no-route", "there is no such route")
+}
+
+func query(r lambdaio.Request) string {
+	if len(r.Query) == 0 {
+		return ""
+	}
+	return "?" + r.Query.Encode()
+}
+
 // mayAsk is the headers that a browser may send: those known, and those that it asks for. New releases of the SDKs bring
 // headers of their own, and none is a danger here: the write key alone decides.
 func mayAsk(r lambdaio.Request) string {
@@ -84,6 +105,8 @@ func (a *App) receive(ctx context.Context, r lambdaio.Request) (lambdaio.Respons
 		return a.rudderConfig(ctx, r)
 	case r.Path == "/v1/webhook":
 		return a.takeWebhook(ctx, r)
+	case strings.HasSuffix(r.Route, " /{path+}") && !forClients(r): // API Gateway found no route
+		return noRoute(r)
 	case r.Path == "/v1/m": // what analytics.js measures about itself
 		return accepted(), nil
 	}

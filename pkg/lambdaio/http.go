@@ -40,9 +40,10 @@ func (f HandlerFunc) Invoke(ctx context.Context, payload []byte) ([]byte, error)
 
 // Request is an HTTP request.
 type Request struct {
-	ID       string // API Gateway's
-	Route    string // "POST /v1/customers/{id}/consents"
-	Path     string
+	ID       string            // API Gateway's
+	Route    string            // "POST /v1/customers/{id}/consents"
+	Path     string            // without a slash at its end
+	Slash    bool              // whether there was one
 	Params   map[string]string // from the path
 	Query    url.Values
 	Header   map[string]string // lower-case names
@@ -148,7 +149,7 @@ func recovered(ctx context.Context, r Request, answer Endpoint) (response Respon
 
 func requestOf(in events.APIGatewayV2HTTPRequest, body []byte) (Request, error) {
 	r := Request{
-		ID: in.RequestContext.RequestID, Route: Plain(in.RouteKey), Path: Plain(in.RawPath), Params: in.PathParameters,
+		ID: in.RequestContext.RequestID, Route: Plain(in.RouteKey), Path: Plain(in.RawPath), Slash: len(in.RawPath) > 1 && strings.HasSuffix(in.RawPath, "/"), Params: in.PathParameters,
 		Header: make(map[string]string, len(in.Headers)), SourceIP: in.RequestContext.HTTP.SourceIP,
 		Open: func(limit int) ([]byte, error) { return bodyOf(body, in.IsBase64Encoded, limit) },
 	}

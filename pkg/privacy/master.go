@@ -18,21 +18,24 @@ type KMS struct {
 	KeyID  string
 }
 
-func (m KMS) Wrap(ctx context.Context, key []byte) ([]byte, error) {
-	out, err := m.Client.Encrypt(ctx, &kms.EncryptInput{KeyId: &m.KeyID, Plaintext: key})
+func (m KMS) Wrap(ctx context.Context, name string, key []byte) ([]byte, error) {
+	out, err := m.Client.Encrypt(ctx, &kms.EncryptInput{KeyId: &m.KeyID, Plaintext: key, EncryptionContext: contextOf(name)})
 	if err != nil {
 		return nil, err
 	}
 	return out.CiphertextBlob, nil
 }
 
-func (m KMS) Unwrap(ctx context.Context, wrapped []byte) ([]byte, error) {
-	out, err := m.Client.Decrypt(ctx, &kms.DecryptInput{KeyId: &m.KeyID, CiphertextBlob: wrapped})
+func (m KMS) Unwrap(ctx context.Context, name string, wrapped []byte) ([]byte, error) {
+	out, err := m.Client.Decrypt(ctx, &kms.DecryptInput{KeyId: &m.KeyID, CiphertextBlob: wrapped, EncryptionContext: contextOf(name)})
 	if err != nil {
 		return nil, err
 	}
 	return out.Plaintext, nil
 }
+
+// contextOf binds a wrapped secret to its name: in the place of another it cannot be unwrapped.
+func contextOf(name string) map[string]string { return map[string]string{"defter": name} }
 
 // KeyFile is a master key in a file, for one machine.
 type KeyFile struct{ sealer *subtle.AESSIV }
@@ -55,10 +58,10 @@ func OpenKeyFile(path string) (KeyFile, error) {
 	return KeyFile{sealer}, nil
 }
 
-func (m KeyFile) Wrap(_ context.Context, key []byte) ([]byte, error) {
-	return m.sealer.EncryptDeterministically(key, []byte("master"))
+func (m KeyFile) Wrap(_ context.Context, name string, key []byte) ([]byte, error) {
+	return m.sealer.EncryptDeterministically(key, []byte(name))
 }
 
-func (m KeyFile) Unwrap(_ context.Context, wrapped []byte) ([]byte, error) {
-	return m.sealer.DecryptDeterministically(wrapped, []byte("master"))
+func (m KeyFile) Unwrap(_ context.Context, name string, wrapped []byte) ([]byte, error) {
+	return m.sealer.DecryptDeterministically(wrapped, []byte(name))
 }

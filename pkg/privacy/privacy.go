@@ -20,15 +20,18 @@ import (
 	"io"
 	"log/slog"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
 	"defter/pkg/eventstore"
+	"defter/pkg/fault"
 	"defter/pkg/meter"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/smithy-go"
 	"github.com/tink-crypto/tink-go/v2/daead/subtle"
 )
 
@@ -40,8 +43,9 @@ const (
 
 // Master wraps and unwraps key-encryption keys. KMS and KeyFile are masters.
 type Master interface {
-	Wrap(ctx context.Context, key []byte) ([]byte, error)
-	Unwrap(ctx context.Context, wrapped []byte) ([]byte, error)
+	// Wrap binds the key to its name, by which alone Unwrap gives it back.
+	Wrap(ctx context.Context, name string, key []byte) ([]byte, error)
+	Unwrap(ctx context.Context, name string, wrapped []byte) ([]byte, error)
 }
 
 // Keyring keeps the data keys in a table of their own. It is an eventstore.Vault, safe for concurrent use.
@@ -211,7 +215,7 @@ func (k *Keyring) Secret(ctx context.Context, name string) ([]byte, error) {
 			return nil, fmt.Errorf("read %s: %w", name, err)
 		}
 		if wrapped, ok := out.Item["w"].(*types.AttributeValueMemberB); ok {
-			if secret, err = k.master.Unwrap(ctx, wrapped.Value); err != nil {
+			if secret, err = k.master.Unwrap(ctx, name, wrapped.Value); err != nil {
 				return nil, fmt.Errorf("unwrap %s: %w", name, err)
 			}
 			k.mu.Lock()
@@ -221,7 +225,10 @@ func (k *Keyring) Secret(ctx context.Context, name string) ([]byte, error) {
 		}
 		fresh := make([]byte, subtle.AESSIVKeySize)
 		_, _ = rand.Read(fresh) // never fails
-		wrapped, err := k.master.Wrap(ctx, fresh)
+		wrapped, err := k.master.Wrap(ctx, name, fresh)
+		if denied(err) {
+			return nil, fault.Because(err, fault.Busy, "no-secrets-yet", "nothing was stored here yet: the first customer, source or message makes the system's secrets")
+		}
 		if err != nil {
 			return nil, fmt.Errorf("wrap %s: %w", name, err)
 		}
@@ -234,6 +241,12 @@ func (k *Keyring) Secret(ctx context.Context, name string) ([]byte, error) {
 		// read it back, whoever made it
 	}
 	return nil, fmt.Errorf("make %s: %w", name, eventstore.ErrBusy)
+}
+
+// denied says whether AWS refused something for want of a right. Few functions may make the system's secrets, which are made once.
+func denied(err error) bool {
+	refused, ok := errors.AsType[smithy.APIError](err)
+	return ok && strings.HasPrefix(refused.ErrorCode(), "AccessDenied")
 }
 
 // Lookup is the keyed hash under which a value of a kind is found: the same value, the same hash, on this system only.

@@ -370,7 +370,7 @@ func TestKeyFile(t *testing.T) {
 	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("%v, %v", info.Mode(), err)
 	}
-	wrapped, err := made.Wrap(t.Context(), []byte("a key"))
+	wrapped, err := made.Wrap(t.Context(), "KEK#0", []byte("a key"))
 	if err != nil || bytes.Contains(wrapped, []byte("a key")) {
 		t.Fatalf("%q, %v", wrapped, err)
 	}
@@ -378,10 +378,13 @@ func TestKeyFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if key, err := again.Unwrap(t.Context(), wrapped); err != nil || string(key) != "a key" {
+	if key, err := again.Unwrap(t.Context(), "KEK#0", wrapped); err != nil || string(key) != "a key" {
 		t.Errorf("%q, %v", key, err)
 	}
-	if key, err := keyFile(t).Unwrap(t.Context(), wrapped); err == nil {
+	if key, err := again.Unwrap(t.Context(), "KEK#1", wrapped); err == nil { // in the place of another
+		t.Errorf("unwrapped under another name: %q", key)
+	}
+	if key, err := keyFile(t).Unwrap(t.Context(), "KEK#0", wrapped); err == nil {
 		t.Errorf("another master key unwraps it: %q", key)
 	}
 

@@ -4,8 +4,6 @@
 // together. Three words: a function is one Lambda, its trigger is what calls it, its access is all it may touch.
 package topology
 
-import "strings"
-
 // Table names, before the deployment's prefix.
 const (
 	Events = "events" // commit items, snapshots, uniqueness and idempotency items; its stream is the outbox
@@ -75,13 +73,9 @@ type Route struct {
 	Auth         Auth
 }
 
-// Paths are the ways in which clients write the route's path: some put a slash at its end.
-func (r Route) Paths() []string {
-	if r.Path == "/" || strings.HasSuffix(r.Path, "+}") { // the rest of a path includes it
-		return []string{r.Path}
-	}
-	return []string{r.Path, r.Path + "/"}
-}
+// Anywhere is the path of routes that API Gateway takes where no other fits. Some clients put a slash at the end of a path, which it
+// takes for another path, and no route may end in one.
+const Anywhere = "/{path+}"
 
 // StreamTrigger reads commit items from a table's stream.
 type StreamTrigger struct {
@@ -111,6 +105,7 @@ type ScheduleTrigger struct {
 type Access struct {
 	Resource string   // a table, queue, bus or state machine name, or one of the Resource constants below
 	Actions  []string // IAM actions, service prefix included
+	Keys     []string // of a table: patterns of the partition keys that it is bound to; none for all
 }
 
 // Resources that are not tables, queues, the bus or the state machine.
@@ -147,20 +142,35 @@ const WithoutEnd = -1
 
 // The accesses that several functions share.
 var (
-	readEvents   = Access{Events, []string{"dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query"}}
-	appendEvents = Access{Events, []string{"dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query", "dynamodb:PutItem", "dynamodb:DeleteItem"}}
-	readViews    = Access{Views, []string{"dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query"}}
-	writeViews   = Access{Views, []string{"dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query", "dynamodb:PutItem", "dynamodb:DeleteItem", "dynamodb:BatchWriteItem"}}
-	readKeys     = Access{Keys, []string{"dynamodb:GetItem"}}
-	makeKeys     = Access{Keys, []string{"dynamodb:GetItem", "dynamodb:PutItem"}}
-	unwrap       = Access{MasterKey, []string{"kms:Decrypt"}}
-	wrap         = Access{MasterKey, []string{"kms:Decrypt", "kms:Encrypt"}}
-	apiKey       = Access{APIKeySecret, []string{"secretsmanager:GetSecretValue"}}
+	readEvents   = Access{Resource: Events, Actions: []string{"dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query"}}
+	appendEvents = Access{Resource: Events, Actions: []string{"dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query", "dynamodb:PutItem"}}
+	releaseName  = Access{Events, []string{"dynamodb:DeleteItem"}, []string{"UNIQUE#*"}} // an address that is given up
+	dropItems    = Access{Events, []string{"dynamodb:DeleteItem"}, []string{"CUSTOMER#*", "VISITOR#*"}}
+	readViews    = Access{Resource: Views, Actions: []string{"dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query"}}
+	writeViews   = Access{Resource: Views, Actions: []string{"dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query", "dynamodb:PutItem", "dynamodb:DeleteItem", "dynamodb:BatchWriteItem"}}
+	readKeys     = Access{Resource: Keys, Actions: []string{"dynamodb:GetItem"}}
+	putKeys      = Access{Keys, []string{"dynamodb:PutItem"}, []string{"CUSTOMER#*", "VISITOR#*", "PRODUCT#*", "SOURCES", "SYSTEM#*"}}
+	putSecrets   = Access{Keys, []string{"dynamodb:PutItem"}, []string{"KEK#*", "SECRET#*"}}
+	unwrap       = Access{Resource: MasterKey, Actions: []string{"kms:Decrypt"}}
+	wrap         = Access{Resource: MasterKey, Actions: []string{"kms:Encrypt"}}
+	apiKey       = Access{Resource: APIKeySecret, Actions: []string{"secretsmanager:GetSecretValue"}}
 
-	command = []Access{appendEvents, readViews, makeKeys, wrap, apiKey}
-	query   = []Access{readEvents, readViews, makeKeys, wrap, apiKey} // the first query of all makes the secret of the lookups
+	record  = []Access{appendEvents, readKeys, putKeys, unwrap} // appends to streams whose owners may be new
+	secrets = []Access{putSecrets, wrap}                        // makes the system's own secrets, which are made once: by the first customer, source or message
+	command = append([]Access{readViews, apiKey}, record...)
+	query   = []Access{readEvents, readViews, readKeys, unwrap, apiKey}
 	project = []Access{readEvents, writeViews, readKeys, unwrap}
 )
+
+// and are several accesses together.
+func and(all ...[]Access) (together []Access) {
+	for _, some := range all {
+		together = append(together, some...)
+	}
+	return together
+}
+
+func only(some ...Access) []Access { return some }
 
 // ConsentEvents are the event types that change what a customer has consented to.
 var ConsentEvents = []string{"ConsentGranted", "ConsentRevoked", "ConsentExpired", "ConsentRenewed", "ConsentExpiring", "CustomerDataDeleted"}
@@ -183,11 +193,11 @@ func api(name, summary, method, path string, access []Access) Function {
 
 // Functions lists every function, in the order a reader meets them.
 var Functions = []Function{
-	api("register-customer", "Register a customer, with consent where it was given.", "POST", "/v1/customers", command),
+	api("register-customer", "Register a customer, with consent where it was given.", "POST", "/v1/customers", and(command, secrets)),
 	api("find-customer", "Find a customer by email address.", "GET", "/v1/customers", query),
 	api("get-customer", "Show a customer, now or as of a version or an instant.", "GET", "/v1/customers/{id}", query),
 	api("update-profile", "Change a customer's profile by JSON merge patch.", "PATCH", "/v1/customers/{id}", command),
-	api("change-email", "Change a customer's email address; it must be verified again.", "PUT", "/v1/customers/{id}/email", command),
+	api("change-email", "Change a customer's email address; it must be verified again.", "PUT", "/v1/customers/{id}/email", and(command, only(releaseName))),
 	api("verify-email", "Verify an email address with its token, or ask for a new token.", "POST", "/v1/customers/{id}/email-verification", command),
 	api("deactivate-customer", "Deactivate a customer and revoke marketing consents.", "POST", "/v1/customers/{id}/deactivation", command),
 	api("reactivate-customer", "Reactivate a deactivated customer.", "POST", "/v1/customers/{id}/reactivation", command),
@@ -202,11 +212,8 @@ var Functions = []Function{
 	api("list-consented", "List the customers who consent to a purpose on a channel.", "GET", "/v1/consents", query),
 	{
 		Name: "erase-customer", Summary: "Erase a customer: destroy the data key, the lookups and the views, and certify it.",
-		Routes: []Route{{"POST", "/v1/customers/{id}/erasure", APIKey}},
-		Access: []Access{
-			appendEvents, writeViews,
-			makeKeys, wrap, apiKey, // destroying a key writes over it
-		},
+		Routes:         []Route{{"POST", "/v1/customers/{id}/erasure", APIKey}},
+		Access:         and(record, only(writeViews, apiKey, releaseName, dropItems)), // destroying a key writes over it
 		TimeoutSeconds: 30, MemoryMB: 256,
 	},
 	{
@@ -224,11 +231,12 @@ var Functions = []Function{
 			{"POST", "/v1/webhook", WriteKey}, // what other services post
 			// What the browsers' SDKs ask for when they start, and what browsers ask before they send.
 			{"GET", "/v1/projects/{writeKey}/settings", Public}, {"GET", "/sourceConfig", WriteKey}, {"GET", "/sourceConfig/{rest+}", WriteKey},
-			{"OPTIONS", "/{path+}", Public},
+			{"OPTIONS", Anywhere, Public}, {"POST", Anywhere, WriteKey}, {"GET", Anywhere, Public},
 		},
 		// What waits for an order is tried again at once, and leaves the quarantine.
-		Access:         []Access{appendEvents, {Views, []string{"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:DeleteItem"}}, makeKeys, wrap},
-		TimeoutSeconds: 29, MemoryMB: 512,
+		Access: and(record, secrets, only(releaseName, Access{Resource: Views, Actions: []string{"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:DeleteItem"}},
+			Access{Views, []string{"dynamodb:UpdateItem"}, []string{"BUDGET#*"}})),
+		TimeoutSeconds: 29, MemoryMB: 512, Concurrency: 400,
 	},
 	api("link-identity", "Say that a visitor, or another id, is this customer.", "POST", "/v1/customers/{id}/identities", command),
 	api("unlink-identity", "Undo a merge: a visitor or another id is somebody else after all.", "DELETE", "/v1/customers/{id}/identities/{kind}/{identity}", command),
@@ -243,32 +251,32 @@ var Functions = []Function{
 	api("refund-order", "Give money back, in full or in part.", "POST", "/v1/orders/{id}/refunds", command),
 	api("report-product", "Say how many pieces of a product there are, and what it costs.", "PUT", "/v1/products/{id}", command),
 	api("get-product", "Show what was said of a product.", "GET", "/v1/products/{id}", query),
-	api("create-source", "Create a source of events, with its write key.", "POST", "/v1/sources", command),
+	api("create-source", "Create a source of events, with its write key.", "POST", "/v1/sources", and(command, secrets)),
 	api("list-sources", "List the sources of events, with their write keys.", "GET", "/v1/sources", query),
 	api("change-source", "Change a source's settings.", "PATCH", "/v1/sources/{id}", command),
 	api("issue-write-key", "Issue a new write key to a source; those before it expire after an overlap.", "POST", "/v1/sources/{id}/write-keys", command),
 	api("list-quarantine", "List the messages that were accepted and could not be taken in, and why.", "GET", "/v1/quarantine", query),
 	api("release-quarantined", "Try again to take in a quarantined message.", "POST", "/v1/quarantine/{id}/release",
-		[]Access{appendEvents, writeViews, makeKeys, wrap, apiKey}),
+		and(record, only(writeViews, apiKey, releaseName))),
 	{
 		Name: "describe-api", Summary: "Answer health checks, and describe the API and its version.",
 		Routes: []Route{
 			{"GET", "/healthz", Public}, {"GET", "/health", Public}, {"GET", "/version", Public}, {"GET", "/robots.txt", Public}, {"GET", "/openapi.json", Public},
 		},
-		Access:         []Access{{Keys, []string{"dynamodb:GetItem"}}},
+		Access:         only(Access{Resource: Keys, Actions: []string{"dynamodb:GetItem"}}),
 		TimeoutSeconds: 5, MemoryMB: 128,
 	},
 	{
 		Name: "publish-events", Summary: "Publish the events table's stream on the bus, without personal data.",
 		Stream:         &StreamTrigger{Table: Events, BatchSize: 100, WindowSeconds: 0, Parallel: 10},
-		Access:         []Access{{Bus, []string{"events:PutEvents"}}},
-		TimeoutSeconds: 60, MemoryMB: 256, Retries: WithoutEnd,
+		Access:         only(Access{Resource: Bus, Actions: []string{"events:PutEvents"}}),
+		TimeoutSeconds: 60, MemoryMB: 256, Retries: WithoutEnd, Concurrency: 20,
 	},
 	{
 		Name: "project-activity", Summary: "Project profiles and timelines from the events table's stream, in batches and in order.",
 		Stream:         &StreamTrigger{Table: Events, BatchSize: 500, WindowSeconds: 0, Parallel: 10},
 		Access:         project,
-		TimeoutSeconds: 60, MemoryMB: 512, Retries: 10,
+		TimeoutSeconds: 60, MemoryMB: 512, Retries: 10, Concurrency: 40,
 	},
 	{
 		Name: "project-consent", Summary: "Project consents, and the lookup by purpose and channel, at once.",
@@ -291,68 +299,67 @@ var Functions = []Function{
 	{
 		Name: "join-identities", Summary: "Tell the history of a visitor or another id whose it is.",
 		Bus:            &BusTrigger{Types: []string{"VisitorLinked", "VisitorUnlinked", "CustomerAliased", "CustomerUnaliased"}},
-		Access:         []Access{appendEvents, makeKeys, wrap},
+		Access:         record,
 		TimeoutSeconds: 30, MemoryMB: 256, Retries: 5,
 	},
 	{
 		Name: "send-verification", Summary: "Queue the verification email of an address that must be verified.",
 		Bus:            &BusTrigger{Types: []string{"EmailVerificationRequested"}},
-		Access:         []Access{{EmailQueue, []string{"sqs:SendMessage"}}},
+		Access:         only(Access{Resource: EmailQueue, Actions: []string{"sqs:SendMessage"}}),
 		TimeoutSeconds: 30, MemoryMB: 256, Retries: 5,
 	},
 	{
 		Name: "trigger-journeys", Summary: "Start the journeys an event triggers.",
 		Bus:            &BusTrigger{Types: []string{"ConsentGranted", "ConsentRenewed", "EmailVerified"}},
-		Access:         []Access{appendEvents, makeKeys, wrap, {Journeys, []string{"states:StartExecution"}}},
+		Access:         and(record, only(Access{Resource: Journeys, Actions: []string{"states:StartExecution"}})),
 		TimeoutSeconds: 30, MemoryMB: 256, Retries: 5,
 	},
 	{
 		Name: "run-journey-step", Summary: "Run the next step of a journey and say how long to wait for the one after.",
 		Task:           true,
-		Access:         []Access{appendEvents, writeViews, makeKeys, wrap, {EmailQueue, []string{"sqs:SendMessage"}}},
+		Access:         and(record, only(writeViews, Access{Resource: EmailQueue, Actions: []string{"sqs:SendMessage"}})),
 		TimeoutSeconds: 30, MemoryMB: 256,
 	},
 	{
 		Name: "trigger-payments", Summary: "Start the charges and refunds that were asked for.",
 		Bus:            &BusTrigger{Types: []string{"PaymentInitiated", "RefundInitiated"}},
-		Access:         []Access{{Payments, []string{"states:StartExecution"}}},
+		Access:         only(Access{Resource: Payments, Actions: []string{"states:StartExecution"}}),
 		TimeoutSeconds: 30, MemoryMB: 128, Retries: 5,
 	},
 	{
 		Name: "run-payment-step", Summary: "Ask the payment provider for a charge or a refund, and say when to ask again.",
-		Task: true,
-		Access: []Access{appendEvents, {Views, []string{"dynamodb:GetItem", "dynamodb:PutItem"}}, makeKeys, wrap,
-			{PaymentKey, []string{"secretsmanager:GetSecretValue"}}},
-		TimeoutSeconds: 30, MemoryMB: 256,
+		Task:           true,
+		Access:         and(record, only(Access{Resource: Views, Actions: []string{"dynamodb:GetItem", "dynamodb:PutItem"}}, Access{Resource: PaymentKey, Actions: []string{"secretsmanager:GetSecretValue"}})),
+		TimeoutSeconds: 30, MemoryMB: 256, Concurrency: 20,
 	},
 	{
 		Name: "release-reports", Summary: "Try again what was reported of an order and did not agree with it, when more is known of the order.",
 		Bus:            &BusTrigger{Types: []string{"OrderPlaced", "PaymentSucceeded", "RefundCompleted", "RefundFailed"}},
-		Access:         []Access{appendEvents, {Views, []string{"dynamodb:GetItem", "dynamodb:Query", "dynamodb:PutItem", "dynamodb:DeleteItem"}}, makeKeys, wrap},
+		Access:         and(record, only(Access{Resource: Views, Actions: []string{"dynamodb:GetItem", "dynamodb:Query", "dynamodb:PutItem", "dynamodb:DeleteItem"}})),
 		TimeoutSeconds: 30, MemoryMB: 256, Retries: 5,
 	},
 	{
 		Name: "send-email", Summary: "Send queued emails, after asking for consent once more.",
 		Queue:          &QueueTrigger{Queue: EmailQueue, BatchSize: 10},
-		Access:         []Access{appendEvents, writeViews, makeKeys, wrap, {EmailIdentity, []string{"ses:SendEmail"}}},
-		TimeoutSeconds: 30, MemoryMB: 256,
+		Access:         and(record, only(writeViews, Access{Resource: EmailIdentity, Actions: []string{"ses:SendEmail"}})),
+		TimeoutSeconds: 30, MemoryMB: 256, Concurrency: 20,
 	},
 	{
 		Name: "detect-abandonment", Summary: "Say which carts and checkouts were left, an hour after the last activity.",
 		Schedule:       &ScheduleTrigger{EveryMinutes: 5},
-		Access:         []Access{appendEvents, writeViews, makeKeys, wrap},
+		Access:         and(record, only(writeViews)),
 		TimeoutSeconds: 240, MemoryMB: 256, Retries: 2,
 	},
 	{
 		Name: "expire-consents", Summary: "Expire consents whose term has ended and announce those that end within 30 days.",
 		Schedule:       &ScheduleTrigger{EveryMinutes: 60},
-		Access:         []Access{appendEvents, writeViews, makeKeys, wrap},
+		Access:         and(record, only(writeViews)),
 		TimeoutSeconds: 300, MemoryMB: 256, Retries: 2,
 	},
 	{
 		Name: "archive-behaviour", Summary: "Archive behaviour that is older than 90 days, and put summaries in its place.",
 		Schedule:       &ScheduleTrigger{EveryMinutes: 24 * 60},
-		Access:         []Access{appendEvents, writeViews, makeKeys, wrap, {Archive, []string{"s3:PutObject"}}},
+		Access:         and(record, only(dropItems, writeViews, Access{Resource: Archive, Actions: []string{"s3:PutObject"}})),
 		TimeoutSeconds: 300, MemoryMB: 512, Retries: 2,
 	},
 }

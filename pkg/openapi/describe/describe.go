@@ -145,7 +145,7 @@ var operations = map[string]operation{
 	}{}}, map[string]any{}},
 	"GET /sourceConfig": {200, []any{queryKey{}}, map[string]any{}},
 	"GET /sourceConfig/{rest+}": {200, []any{struct {
-		Rest string `path:"rest+"`
+		Rest string `path:"rest"`
 	}{}, queryKey{}}, map[string]any{}},
 	"GET /pixel/v1/track":    {200, []any{pixel{}}, nil},
 	"GET /pixel/v1/page":     {200, []any{pixel{}}, nil},
@@ -153,15 +153,12 @@ var operations = map[string]operation{
 	"POST /v1/webhook":       {200, []any{queryKey{}, map[string]any{}}, success{}},
 	"POST /api/s/{type}":     {200, []any{typePath{}, ingested{}}, success{}},
 	"POST /api/s/s2s/{type}": {200, []any{typePath{}, ingested{}}, success{}},
-	"OPTIONS /{path+}": {204, []any{struct {
-		Path string `path:"path+"`
-	}{}}, nil},
-	"POST /v1/merge":    {200, []any{merge{}, idempotent{}}, success{}},
-	"GET /healthz":      {200, nil, openapi.Health{}},
-	"GET /health":       {200, nil, openapi.Health{}},
-	"GET /version":      {200, nil, openapi.Version{}},
-	"GET /robots.txt":   {200, nil, ""},
-	"GET /openapi.json": {200, nil, map[string]any{}},
+	"POST /v1/merge":         {200, []any{merge{}, idempotent{}}, success{}},
+	"GET /healthz":           {200, nil, openapi.Health{}},
+	"GET /health":            {200, nil, openapi.Health{}},
+	"GET /version":           {200, nil, openapi.Version{}},
+	"GET /robots.txt":        {200, nil, ""},
+	"GET /openapi.json":      {200, nil, map[string]any{}},
 }
 
 // ingested is a message as an SDK sends it.
@@ -218,6 +215,9 @@ func JSON() ([]byte, error) {
 	r.Spec.SetHTTPBasicSecurity("writeKey", "a write key as the user name, without a password")
 	for _, f := range topology.Functions {
 		for _, route := range f.Routes {
+			if route.Path == topology.Anywhere { // whatever fits no other route
+				continue
+			}
 			if err := add(r, f, route); err != nil {
 				return nil, fmt.Errorf("describe %s %s: %w", route.Method, route.Path, err)
 			}
@@ -226,6 +226,9 @@ func JSON() ([]byte, error) {
 	raw, err := json.MarshalIndent(r.Spec, "", "  ")
 	return append(raw, '\n'), err
 }
+
+// Template is a route's path as OpenAPI writes it, which has no word for the rest of a path.
+func Template(path string) string { return strings.Replace(path, "+}", "}", 1) }
 
 func add(r *openapi31.Reflector, f topology.Function, route topology.Route) error {
 	op, known := operations[route.Method+" "+route.Path]
@@ -238,7 +241,7 @@ func add(r *openapi31.Reflector, f topology.Function, route topology.Route) erro
 	default:
 		return fmt.Errorf("the route is not described")
 	}
-	c, err := r.NewOperationContext(route.Method, route.Path)
+	c, err := r.NewOperationContext(route.Method, Template(route.Path))
 	if err != nil {
 		return err
 	}
@@ -255,14 +258,14 @@ func add(r *openapi31.Reflector, f topology.Function, route topology.Route) erro
 		op.out = ""
 	}
 	c.AddRespStructure(op.out, answer...)
-	errors := []int{400, 500, 503}
+	errors := []int{400, 401, 404, 409, 429, 500, 503}
 	switch route.Auth {
 	case topology.APIKey:
 		c.AddSecurity("apiKey")
-		errors = []int{400, 401, 404, 409, 413, 422, 500, 503}
+		errors = []int{400, 401, 404, 409, 413, 422, 429, 500, 503}
 	case topology.WriteKey:
 		c.AddSecurity("writeKey")
-		errors = []int{400, 401, 404, 413, 429, 500, 503}
+		errors = []int{400, 401, 404, 409, 413, 415, 429, 500, 503}
 	}
 	for _, status := range errors {
 		c.AddRespStructure(lambdaio.Problem{}, openapigo.WithHTTPStatus(status), openapigo.WithContentType("application/problem+json"))
