@@ -19,9 +19,9 @@ func TestRegistering(t *testing.T) {
 	a := s.post("/v1/customers", m{
 		"email": " Ada@Mail.Example ", "firstName": "Ada", "lastName": "Lovelace", "phone": "+44 20 7946 0018",
 		"source": "web", "marketingConsent": true, "termsAccepted": true, "ipAddress": "203.0.113.7", "userAgent": "Firefox",
-	}).expect(201).has("email", "ada@mail.example", "firstName", "Ada", "lastName", "Lovelace", "phone", "+44 20 7946 0018",
+	}).expect(201).has("email", "Ada@Mail.Example", "firstName", "Ada", "lastName", "Lovelace", "phone", "+44 20 7946 0018",
 		"status", "pending-verification", "emailVerified", false)
-	c := customer{s, a.text("customerId"), "ada@mail.example"}
+	c := customer{s, a.text("customerId"), "Ada@Mail.Example"}
 	if location := a.header.Get("Location"); location != c.path("") {
 		t.Errorf("Location is %q", location)
 	}

@@ -165,13 +165,13 @@ var badIDs = map[string][]int{
 	"a%2Fb":                            {404},
 	"..%2F..%2Fetc%2Fpasswd":           {404},
 	"CUSTOMER%23nobody":                {404},
-	"%20":                              {404},
+	"%20":                              {400},
 	"%25":                              {404},
 	"%3Cscript%3E":                     {404},
 	"nobody@mail.example":              {404},
 	"%2B90%20555%20000%2000%2000":      {404},
 	"%F0%9F%98%80":                     {404},
-	"%E2%80%AE":                        {404},
+	"%E2%80%AE":                        {400},
 	"__proto__":                        {404},
 	"null":                             {404},
 	"-1":                               {404},
@@ -281,22 +281,16 @@ func TestBadEvents(t *testing.T) {
 			a.notOurFault(400, 413)
 		}
 		for what, fields := range map[string]string{
-			"nobody":                     `"event":"x"`,
-			"an empty user":              `"event":"x","userId":" "`,
-			"a user that is a list":      `"event":"x","userId":["u"]`,
-			"a user that is an object":   `"event":"x","userId":{}`,
-			"a user that is a flag":      `"event":"x","userId":true`,
-			"a long user":                `"event":"x","userId":"` + strings.Repeat("u", 257) + `"`,
-			"a long message id":          `"event":"x","userId":"u","messageId":"` + strings.Repeat("i", 101) + `"`,
-			"properties that are a list": `"event":"x","userId":"u","properties":[]`,
-			"traits that are a text":     `"event":"x","userId":"u","traits":"x"`,
-			"a context that is a number": `"event":"x","userId":"u","context":1`,
-			"a context of lists":         `"event":"x","userId":"u","context":{"page":[],"ip":[1]}`,
-			"an event that is a number":  `"event":1,"userId":"u"`,
-			"NUL in the user":            `"event":"x","userId":"u\u0000"`,
-			"half a surrogate pair":      `"event":"x","userId":"u","properties":{"a":"\ud83d"}`,
-			"too many bytes":             `"event":"x","userId":"u","properties":{"a":"` + strings.Repeat("x", 33<<10) + `"}`,
-			"a timestamp that is a list": `"event":"x","userId":"u","timestamp":[1]`,
+			"nobody":                    `"event":"x"`,
+			"an empty user":             `"event":"x","userId":" "`,
+			"a user that is a list":     `"event":"x","userId":["u"]`,
+			"a user that is an object":  `"event":"x","userId":{}`,
+			"a user that is a flag":     `"event":"x","userId":true`,
+			"a long user":               `"event":"x","userId":"` + strings.Repeat("u", 257) + `"`,
+			"a long message id":         `"event":"x","userId":"u","messageId":"` + strings.Repeat("i", 101) + `"`,
+			"NUL in the user":           `"event":"x","userId":"u\u0000"`,
+			"half an emoji in the user": `"event":"x","userId":"u\ud83d"`,
+			"too many bytes":            `"event":"x","userId":"u","properties":{"a":"` + strings.Repeat("x", 33<<10) + `"}`,
 		} {
 			a := sdk.post("/v1/"+kind, "{"+fields+"}")
 			a.call += " with " + what
@@ -334,6 +328,12 @@ func TestStrangeEventsAreTaken(t *testing.T) {
 		"a far future":            `"timestamp":"9999-12-31T23:59:59Z"`,
 		"a far past":              `"timestamp":"0001-01-01T00:00:00Z"`,
 		"a time that is none":     `"timestamp":"yesterday","sentAt":"today"`,
+		"times of other types":    `"timestamp":[1],"sentAt":{}`,
+		"lists for objects":       `"properties":[],"traits":[],"context":[]`,
+		"texts for objects":       `"properties":"x","traits":"x","context":1`,
+		"a context of lists":      `"context":{"page":[],"ip":[1]}`,
+		"numbers for texts":       `"event":1,"name":2,"category":true`,
+		"half an emoji, and NUL":  `"properties":{"a":"\ud83d"},"traits":{"a":"\u0000"}`,
 		"an odd clock":            `"timestamp":"2000-01-01T00:00:00Z","sentAt":"9999-12-31T23:59:59Z"`,
 		"all of Unicode":          `"properties":{"a":"\u202e\ufeff\u2028😀\ud83d\ude00"},"traits":{"name":"😀\u2028"}`,
 		"traits beyond their fields": `"traits":{"firstName":"` + strings.Repeat("é", 200) + `","phone":"` + strings.Repeat("1", 200) +
@@ -341,7 +341,7 @@ func TestStrangeEventsAreTaken(t *testing.T) {
 		"traits of other types": `"traits":{"firstName":1,"email":["a@mail.example"],"phone":{},"address":"here","birthday":true}`,
 		"texts beyond their fields": `"properties":{"title":"` + strings.Repeat("é", 2000) + `","url":"` + strings.Repeat("u", 5000) + `","sessionId":"` + strings.Repeat("s", 500) +
 			`"},"context":{"userAgent":"` + strings.Repeat("ü", 2000) + `","locale":"` + strings.Repeat("l", 99) + `","ip":"` + strings.Repeat("1", 99) + `","timezone":"` + strings.Repeat("t", 99) + `"}`,
-		"an order of nonsense":   `"event":"Order Completed","properties":{"order_id":1e400,"total":"1e15","products":[null,{},{"price":"x","quantity":-1},{"quantity":1e99}],"currency":"€"}`,
+		"an order of nonsense":   `"event":"Order Completed","properties":{"order_id":1e400,"total":"1e9","products":[null,{},{"price":"x","quantity":-1},{"quantity":1e99}],"currency":"€"}`,
 		"a search of nonsense":   `"event":"Products Searched","properties":{"query":"` + strings.Repeat("é", 3000) + `","results_count":1.5}`,
 		"a checkout of nonsense": `"event":"Checkout Step Completed","properties":{"step":99999999999999999999,"checkout_id":true}`,
 	} {
@@ -366,7 +366,7 @@ func TestStrangeEventsAreTaken(t *testing.T) {
 	if parked := s.itemsWith(localTable, "DLQ#"); len(parked) > 0 {
 		t.Errorf("parked: %.500v", parked)
 	}
-	if quarantined := s.itemsWith(topology.Views, "QUARANTINE#"); len(quarantined) > 0 {
+	if quarantined := s.itemsWith(topology.Views, "QUARANTINE#"); len(quarantined) != 2 { // what is said of an order of nonsense, by the customer and by the visitor
 		t.Errorf("quarantined: %.500v", quarantined)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 )
 
 // Whatever a client sends, the fault is never the system's; and what it accepts, it can show again.
@@ -14,6 +15,9 @@ func (a *reply) blamesNobody() *reply {
 	a.Helper()
 	if a.err != nil || a.status >= 500 {
 		a.Fatalf("%.200s answers %d: %.500s %v", a.call, a.status, a.body, a.err)
+	}
+	if len(a.body) > 0 && (!utf8.Valid(a.body) || !json.Valid(a.body)) {
+		a.Fatalf("%.200s answers what is no JSON in UTF-8: %.500q", a.call, a.body)
 	}
 	return a
 }
@@ -94,6 +98,9 @@ func FuzzBatch(f *testing.F) {
 	}
 	f.Add(`{"batch":[{"type":"track","userId":1e400,"event":"x"},{"type":"track","anonymousId":"\ud800","event":"x"},1,null,[],"x"]}`)
 	f.Add(`{"batch":[{"type":"group","userId":"u","groupId":"g","traits":{"a":1e400}}],"context":{"traits":[]},"writeKey":"w"}`)
+	f.Add(`{"sentAt":17000,"context":{"page":[],"consent":"x"},"batch":[{"type":"track","userId":7.0,"event":"Order Completed","category":true,"traits":[],"properties":{"orderId":"o","total":"12,50","currency":"₺","products":{"id":7,"quantity":"4.000","price":[]}},"timestamp":"2024-02-29 08:00:00"}]}`)
+	f.Add(`{"batch":[{"type":"identify","userId":"u\u200b","messageId":"m","traits":{"email":"Ada@Bücher.example","name":" Ada ","phone":49301234,"crm":12345678901234567891,"address":{"postalCode":6420},"birthday":null}},{"type":"track","userId":"(null)","event":"x","properties":"\ud83d"}]}`)
+	f.Add("{\"batch\":[{\"type\":\"identify\",\"userId\":\"u\",\"traits\":{\"name\":\"M\xfcller\"}},{\"type\":\"dance\",\"userId\":\"u\",\"context\":{\"page\":{\"title\":\"\\ud83d\"}}}]}")
 	f.Add(`{"batch":[{"type":"page","userId":"u","properties":` + strings.Repeat(`{"a":`, 99) + `1` + strings.Repeat(`}`, 99) + `}]}`)
 	s := begin(f)
 	f.Fuzz(func(t *testing.T, body string) {
@@ -116,6 +123,7 @@ func FuzzBatch(f *testing.F) {
 				c.patch(c.path(""), m{"lastName": "Lovelace"}).blamesNobody()
 			}
 		}
+		s.get("/v1/quarantine?limit=50").blamesNobody()
 	})
 }
 

@@ -243,10 +243,11 @@ func TestInvalidMessageInABatch(t *testing.T) {
 		m{"type": "track", "event": "Nobody's"},
 		m{"type": "track", "event": "Long", "userId": strings.Repeat("u", 257)},
 		track(c.id, "Large", m{"a": strings.Repeat("x", 40_000)}),
-		track("visitor's", "NUL \x00", nil),
+		track("visitor's \x00", "NUL", nil),
+		track(c.id, "NUL \x00", nil),
 		track(c.id, "Last", nil),
 	)
-	if got := c.tracked(); !slices.Equal(got, []string{"First", "Last"}) {
+	if got := c.tracked(); !slices.Equal(got, []string{"First", "NUL \ufffd", "Last"}) {
 		t.Errorf("tracked: %v", got)
 	}
 	quarantined := s.quarantined()
@@ -291,8 +292,8 @@ func TestUnfitFactInABatch(t *testing.T) {
 	if got := s.known("other").tracked(); len(got) != 1 {
 		t.Errorf("another customer's: %v", got)
 	}
-	if n := len(s.quarantined()); n != 6 {
-		t.Errorf("%d are quarantined, want 3 twice", n)
+	if n := len(s.quarantined()); n != 3 {
+		t.Errorf("%d are quarantined, want 3", n)
 	}
 }
 
@@ -373,8 +374,8 @@ func TestTimesOutOfOrder(t *testing.T) {
 func TestIdentifyMergesTraits(t *testing.T) {
 	s := begin(t)
 	c := s.known("user")
-	address := email(unique("ada"))
-	s.sends(message("identify", c.id, "traits", m{"email": strings.ToUpper(address), "firstName": "Ada", "phone": "+44 1", "plan": "gold", "score": 3, "address": m{"city": "London", "zip": "SW1Y"}}))
+	address := strings.ToUpper(email(unique("ada"))) // as it is typed
+	s.sends(message("identify", c.id, "traits", m{"email": address, "firstName": "Ada", "phone": "+44 1", "plan": "gold", "score": 3, "address": m{"city": "London", "zip": "SW1Y"}}))
 	c.shown().expect(200).has("email", address, "firstName", "Ada", "phone", "+44 1", "attributes.plan", "gold", "attributes.score", 3, "address.city", "London", "address.postalCode", "SW1Y", "emailVerified", false)
 	s.sends(message("identify", c.id, "traits", m{"lastName": "Lovelace", "score": 4}, "context", m{"traits": m{"plan": "silver", "score": 9}}))
 	c.shown().has("email", address, "firstName", "Ada", "lastName", "Lovelace", "attributes.plan", "silver", "attributes.score", 4, "address.city", "London")

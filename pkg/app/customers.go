@@ -248,8 +248,12 @@ func profilePatch(c *Call) (func(customer.State) (customer.UpdateProfile, error)
 		if name == "" || len(name) > 100 {
 			return nil, fault.New(fault.Invalid, "invalid-attribute", "an attribute's name has 1 to 100 bytes")
 		}
-		switch value.(type) {
-		case nil, string, bool, json.Number:
+		switch v := value.(type) {
+		case nil, string, bool:
+		case json.Number:
+			if _, err := v.Float64(); err != nil {
+				return nil, fault.New(fault.Invalid, "invalid-attribute", "an attribute's number is beyond the range of machines")
+			}
 		default:
 			return nil, fault.New(fault.Invalid, "invalid-attribute", "an attribute must be a string, a number, a boolean or null")
 		}

@@ -178,7 +178,7 @@ func (a *App) compose(ctx context.Context, job EmailJob, c customer.State) (Mail
 		return Mail{}, err
 	}
 	return Mail{
-		CustomerID: job.CustomerID, IdempotencyKey: job.IdempotencyKey, From: a.Settings.EmailFrom, To: address.Mail,
+		CustomerID: job.CustomerID, IdempotencyKey: job.IdempotencyKey, From: a.Settings.EmailFrom, To: address.Normal,
 		Subject: text.Subject, Text: text.Text, HTML: text.HTML,
 	}, nil
 }

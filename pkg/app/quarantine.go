@@ -112,18 +112,24 @@ func (a *App) quarantineMessage(ctx context.Context, source ingest.Source, strea
 	if len(kept.Origin.Context) > ingest.MaxEventBytes {
 		kept.Origin.Context = json.RawMessage(contextTooLarge)
 	}
-	id := a.NewID()
-	if _, _, own := ingest.Sender(rejected.Raw); own != "" {
-		id = digest(source.ID, stream, own)
+	_, _, own := ingest.Sender(rejected.Raw)
+	id, err := a.NewID(), error(nil)
+	if own != "" { // a keyed hash, since it outlives whom it is about
+		if id, err = a.Keyring.Lookup(ctx, "quarantined", digest(source.ID, stream, own)); err != nil {
+			return err
+		}
 	}
 	row, err := a.quarantineRow(ctx, source, stream, rejected.Raw, rejected.Reason, kept, fmt.Sprintf("%013d#%s", now.UnixMilli(), id), now)
-	if errors.Is(err, eventstore.ErrErased) {
+	switch {
+	case errors.Is(err, eventstore.ErrErased):
 		return nil
-	}
-	if err != nil {
+	case err != nil:
 		return err
+	case own != "":
+		return a.putAside(ctx, source, row, id, rejected.Reason)
 	}
-	return a.putAside(ctx, source, row, id, rejected.Reason)
+	tellAside(ctx, source, rejected.Reason)
+	return a.Views.Table.Put(ctx, row)
 }
 
 // quarantineElement keeps an element of a webhook's delivery that fits no rule, once however often it is delivered. Nobody
@@ -143,9 +149,13 @@ func (a *App) putAside(ctx context.Context, source ingest.Source, row view.Row, 
 	known := view.Row{PK: "QUARANTINED#" + source.ID, SK: id, TTL: row.TTL} // a row of its own: the other's place tells the time
 	put, err := a.Views.Table.Replace(ctx, known, 0, []view.Row{row}, nil)
 	if put {
-		slog.WarnContext(ctx, "event quarantined", metric.Count(metric.EventsQuarantined, 1), "source", source.ID, "reason", reason)
+		tellAside(ctx, source, reason)
 	}
 	return err
+}
+
+func tellAside(ctx context.Context, source ingest.Source, reason string) {
+	slog.WarnContext(ctx, "event quarantined", metric.Count(metric.EventsQuarantined, 1), "source", source.ID, "reason", reason)
 }
 
 func (a *App) quarantineRow(ctx context.Context, source ingest.Source, stream string, raw json.RawMessage, reason string, kept aside, sk string, now time.Time) (view.Row, error) {

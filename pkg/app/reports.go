@@ -11,7 +11,6 @@ import (
 	"defter/pkg/fault"
 	"defter/pkg/ingest"
 	"defter/pkg/intake"
-	"defter/pkg/metric"
 	"defter/pkg/order"
 	"defter/pkg/view"
 )
@@ -133,7 +132,7 @@ func (a *App) wait(ctx context.Context, c *Call, source ingest.Source, stream st
 		return err
 	}
 	if put {
-		slog.WarnContext(ctx, "event quarantined", metric.Count(metric.EventsQuarantined, 1), "source", source.ID, "reason", reason)
+		tellAside(ctx, source, reason)
 	}
 	// More may have become known of the order since it was looked at, and then nobody would look for what waits.
 	if _, _, known, err := a.ownerOf(ctx, told.Order()); err != nil || !known {

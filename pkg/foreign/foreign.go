@@ -174,14 +174,38 @@ func (o Object) Raw(names ...string) json.RawMessage {
 	return raw
 }
 
-// Value is a member as Go has it, its numbers exact (json.Number).
-func (o Object) Value(name string) (value any) {
-	_, raw, _ := o.named(name)
-	if exact := json.NewDecoder(bytes.NewReader(raw)); len(raw) > 0 {
-		exact.UseNumber()
-		_ = exact.Decode(&value) // it was read from JSON
+// Value is a member as Go has it, its numbers exact (json.Number). One with a number that is beyond every machine's is Unread, and noted
+// as the object's: its name may be the sender's own.
+func (o Object) Value(name string) (value any, told Told) {
+	_, raw, ok := o.named(name)
+	if !ok {
+		return nil, Absent
 	}
-	return value
+	exact := json.NewDecoder(bytes.NewReader(raw))
+	exact.UseNumber()
+	if exact.Decode(&value) != nil || !finite(value) {
+		o.notes.Add(o.path, OutOfRange)
+		return nil, Unread
+	}
+	return value, Read
+}
+
+// finite says whether all numbers of a value are within the range of machines.
+func finite(value any) bool {
+	switch v := value.(type) {
+	case json.Number:
+		_, err := v.Float64()
+		return err == nil
+	case map[string]any:
+		for _, member := range v {
+			if !finite(member) {
+				return false
+			}
+		}
+	case []any:
+		return !slices.ContainsFunc(v, func(element any) bool { return !finite(element) })
+	}
+	return true
 }
 
 // Object is a member that is an object.

@@ -63,7 +63,7 @@ func TestP13_PlaceholdersStandForNobody(t *testing.T) {
 		}
 	}
 	for _, id := range []string{
-		"ada", "10", "0a", "annulled", "guest-4711", "user1", "u1", "7", "ada@example.com", "a%20b", "100%", "{7B3F-1}x", "idris", "noah", "true-north", "object-7", "ş", "用户", "a", "x-y",
+		"ada", "user", "customer", "the client", "10", "0a", "annulled", "guest-4711", "user1", "u1", "7", "ada@example.com", "a%20b", "100%", "{7B3F-1}x", "idris", "noah", "true-north", "object-7", "ş", "用户", "a", "x-y",
 		"550e8400-e29b-41d4-a716-446655440000", "auth0|5f7c8ec7", "%41da", "f-f", "$2a$10$N9qo8uLOickgx2ZMRZoMye", "here-4", "dGVzdA==", ":id:7",
 	} {
 		if (identity.Placeholders{}).Blocks(id) {

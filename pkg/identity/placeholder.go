@@ -12,12 +12,15 @@ import (
 type Placeholders []string
 
 // nobody are the words that programs, and people who fill in templates, write where they have no id. An id that consists of nothing
-// else is none: anonymous_user, no-id, User ID. One of them beside anything else may be an id, such as guest-4711.
+// but these and those of anybody is none: anonymous_user, no-id, User ID. One of them beside anything else may be an id, such as
+// guest-4711.
 var nobody = []string{
-	"null", "nil", "none", "undefined", "unknown", "anonymous", "anon", "guest", "nan", "na", "no", "not", "set", "empty", "blank", "missing", "default", "true", "false",
-	"id", "ids", "uid", "uuid", "guid", "user", "userid", "visitor", "visitorid", "customer", "customerid", "client", "clientid", "anonymousid", "distinctid", "deviceid",
-	"object", "array", "your", "the", "example", "insert", "replace", "here",
+	"null", "nil", "none", "undefined", "unknown", "anonymous", "anon", "guest", "nan", "na", "no", "not", "empty", "blank", "missing", "default", "true", "false",
+	"id", "ids", "uid", "uuid", "guid", "userid", "visitorid", "customerid", "clientid", "anonymousid", "distinctid", "deviceid", "object", "array",
 }
+
+// anybody are words that say who is meant, and not who it is. By themselves they are somebody's name for somebody.
+var anybody = []string{"user", "visitor", "customer", "client", "set", "your", "the", "example", "insert", "replace", "here"}
 
 // templates are the forms of what should have been replaced by an id, anywhere in it: {{userId}}, ${id}, %ID%, <%= id %>, #{id}, [[id]],
 // <user-id>, __ID__, :id, @id, $id.
@@ -45,5 +48,14 @@ func (p Placeholders) Blocks(id string) bool {
 		return true
 	}
 	words := strings.FieldsFunc(bare, func(r rune) bool { return r < 0x80 && !(r >= 'a' && r <= 'z' || r >= '0' && r <= '9') })
-	return !slices.ContainsFunc(words, func(word string) bool { return !slices.Contains(nobody, word) })
+	said := 0
+	for _, word := range words {
+		switch {
+		case slices.Contains(nobody, word):
+			said++
+		case !slices.Contains(anybody, word):
+			return false
+		}
+	}
+	return said > 0 || len(words) == 0
 }

@@ -38,10 +38,12 @@ func Identify(m Message, s Source, externalID, visitorID string) (customer.Ident
 			notes.Add("traits", foreign.TooLong)
 			continue
 		}
-		if u.Attributes == nil {
-			u.Attributes = map[string]any{}
+		if value, told := p.Value(name); told == foreign.Read {
+			if u.Attributes == nil {
+				u.Attributes = map[string]any{}
+			}
+			u.Attributes[name] = value
 		}
-		u.Attributes[name] = p.Value(name)
 	}
 	return c, notes.List()
 }
@@ -86,15 +88,18 @@ func address(p foreign.Object) customer.Address {
 	}
 }
 
-// Traits are a message's traits as they were sent, nil for none.
-func Traits(m Message) map[string]any {
-	p := foreign.In(m.Traits, "traits", &foreign.Notes{})
+// Traits are a message's traits as they were sent, nil for none, and notes of what could not be read of them.
+func Traits(m Message) (map[string]any, []string) {
+	var notes foreign.Notes
+	p := foreign.In(m.Traits, "traits", &notes)
 	var traits map[string]any
 	for _, name := range p.Others() {
-		if traits == nil {
-			traits = map[string]any{}
+		if value, told := p.Value(name); told == foreign.Read {
+			if traits == nil {
+				traits = map[string]any{}
+			}
+			traits[name] = value
 		}
-		traits[name] = p.Value(name)
 	}
-	return traits
+	return traits, notes.List()
 }

@@ -234,6 +234,8 @@ func (m Message) check() error {
 		return fmt.Errorf("messageId has at most %d bytes", MaxMessageID)
 	case max(len(m.UserID), len(m.AnonymousID), len(m.PreviousID), len(m.GroupID)) > MaxID:
 		return fmt.Errorf("an id has at most %d bytes", MaxID)
+	case strings.ContainsRune(m.UserID+m.AnonymousID+m.PreviousID+m.GroupID, utf8.RuneError): // which stands for many
+		return fmt.Errorf("an id has a character that no text has")
 	}
 	return nil
 }

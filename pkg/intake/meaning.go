@@ -28,7 +28,8 @@ func meaning(c Take, s customer.State, m Message) (events []any, unread []string
 		events, unread = facts(c.Source, m)
 		return events, unread, nil
 	case !c.Customer && (m.Type == "identify" || m.Type == "group" || m.Type == "alias"):
-		return []any{activity.Identified{Traits: ingest.Traits(m.Message)}}, nil, nil
+		traits, unread := ingest.Traits(m.Message)
+		return []any{activity.Identified{Traits: traits}}, unread, nil
 	case !c.Customer:
 		events, unread = facts(c.Source, m)
 		return events, unread, nil
@@ -61,7 +62,9 @@ func meaning(c Take, s customer.State, m Message) (events []any, unread []string
 		}
 		more, err = customer.Decide(s, customer.Alias{PreviousID: m.Previous, At: m.OccurredAt})
 	case "group":
-		more, err = customer.Decide(s, customer.JoinGroup{GroupID: m.GroupID, Traits: ingest.Traits(m.Message)})
+		group := customer.JoinGroup{GroupID: m.GroupID}
+		group.Traits, unread = ingest.Traits(m.Message)
+		more, err = customer.Decide(s, group)
 	default:
 		more, unread = facts(c.Source, m)
 	}
@@ -78,9 +81,11 @@ func claimed(c Take, s customer.State, m Message) (events []any, unread []string
 	visitor := m.Visitor
 	switch m.Type {
 	case "identify":
-		claim.Traits, claim.IPAddress, claim.UserAgent = ingest.Traits(m.Message), m.Context.IP, m.Context.UserAgent
+		claim.Traits, unread = ingest.Traits(m.Message)
+		claim.IPAddress, claim.UserAgent = m.Context.IP, m.Context.UserAgent
 	case "group":
-		claim.Traits, claim.GroupID = ingest.Traits(m.Message), m.GroupID
+		claim.Traits, unread = ingest.Traits(m.Message)
+		claim.GroupID = m.GroupID
 	case "alias":
 		visitor = m.Previous
 	}
@@ -101,7 +106,7 @@ func claimed(c Take, s customer.State, m Message) (events []any, unread []string
 		events = append(events, more...)
 	}
 	if m.Type == "identify" || m.Type == "group" || m.Type == "alias" {
-		return events, nil, nil
+		return events, unread, nil
 	}
 	done, unread := facts(c.Source, m)
 	return append(events, done...), unread, nil

@@ -1,6 +1,6 @@
 // Package mailbox reads email addresses, so that one mailbox is one address however somebody types it. Three words: an address is
-// shown as it was typed; it is compared in its normal form, of which each mailbox has one; and it is written to in a form that mail
-// servers take, its domain in ASCII.
+// shown as it was typed; its normal form is how it is compared, of which each mailbox has one; and mail goes to the normal form, whose
+// domain is in ASCII, as mail servers take it.
 package mailbox
 
 import (
@@ -27,8 +27,7 @@ var domains = idna.New(idna.MapForLookup(), idna.BidiRule(), idna.Transitional(f
 // Address is an email address.
 type Address struct {
 	Shown  string // as it was typed, without spaces around it and characters that nobody sees
-	Normal string // as it is compared
-	Mail   string // as it is written to
+	Normal string // as it is compared, and written to
 }
 
 // Parse reads an address. The name before the @ is taken in lower case, in Unicode's compatibility form (NFKC), in which ａｄａ is ada,
@@ -47,8 +46,8 @@ func Parse(text string) (Address, error) {
 		return Address{}, invalid
 	}
 	local := norm.NFKC.String(strings.ToLower(typed[:at]))
-	a := Address{Shown: shown, Normal: local + "@" + domain, Mail: typed[:at] + "@" + domain}
-	if max(len(local), at) > maxLocal || max(len(a.Normal), len(a.Mail)) > maxAddress {
+	a := Address{Shown: shown, Normal: local + "@" + domain}
+	if len(local) > maxLocal || len(a.Normal) > maxAddress {
 		return Address{}, invalid
 	}
 	return a, nil
