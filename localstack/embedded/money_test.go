@@ -10,8 +10,10 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stripe/stripe-go/v85"
 )
@@ -482,5 +484,55 @@ func TestS11_WhatIsNotSignedMeansNothing(t *testing.T) {
 	}
 	for _, hook := range []m{{"signature": "stripe", "secret": ""}, {"signature": "shopify", "secret": hookSecret, "topic": ""}, {"signature": "stripe", "secret": hookSecret, "rules": []m{}}} {
 		s.post("/v1/sources", m{"name": "hook", "kind": "webhook", "webhook": hook}).refused(400, "invalid-request")
+	}
+}
+
+// TestP11_OfACircleOneIsTheHead: who is said to be themselves is refused on the SDKs' way, too; of those who are said to be each other, in
+// whatever order that is told, one is the head, and their orders count once.
+func TestP11_OfACircleOneIsTheHead(t *testing.T) {
+	s := begin(t)
+	server := s.source("server")
+	for _, backwards := range []bool{false, true} {
+		ids := []string{unique("ada"), unique("ada"), unique("ada")}
+		for i, id := range ids {
+			s.reports(id, "Order Completed", m{"order_id": unique("order"), "total": 10 * (i + 1), "currency": "TRY"})
+		}
+		var aliases []m
+		for i, id := range ids { // the last closes the circle: it is said that the last one was the first
+			at := s.system.clock.Now().Add(-time.Duration(30-i) * time.Minute)
+			aliases = append(aliases, m{"userId": id, "previousId": ids[(i+1)%3], "timestamp": at, "messageId": unique("m")})
+		}
+		if backwards {
+			slices.Reverse(aliases)
+		}
+		for _, alias := range aliases {
+			server.says("/v1/alias", alias).expect(200)
+			s.settled()
+		}
+		head := s.known(ids[0])
+		head.shown().expect(200).has("mergedInto", nil, "orders", 3, "lifetimeValue.0.amountMinor", 6000)
+		s.known(ids[1]).shown().expect(200).has("mergedInto", ids[0], "orders", 2, "lifetimeValue.0.amountMinor", 5000)
+		s.known(ids[2]).shown().expect(200).has("mergedInto", ids[1], "orders", 1, "lifetimeValue.0.amountMinor", 3000)
+		s.get(s.known(ids[2]).path("/identities")).has("identities.0.owned", false)
+		s.get(head.path("/identities")).has("identities.0.owned", true)
+		if n := len(s.get(head.path("/timeline?limit=500")).expect(200).list("timeline")); n < 12 {
+			t.Errorf("%d lines of the three", n)
+		}
+		// Who is not the head takes nobody along; the head takes all.
+		s.post(s.known(ids[2]).path("/erasure"), m{}).expect(200)
+		s.settled()
+		head.shown().expect(200).has("orders", 2)
+		s.post(head.path("/erasure"), m{}).expect(200)
+		for _, id := range ids {
+			s.known(id).shown().refused(404, "customer-erased")
+		}
+	}
+	eve := unique("eve")
+	s.reports(eve, "Seen", nil)
+	server.says("/v1/alias", m{"userId": eve, "previousId": eve}).expect(200)
+	s.settled()
+	s.get(s.known(eve).path("/identities")).expect(200).has("identities.0.id", nil)
+	if reasons := s.aside(); len(reasons) != 1 || reasons[0] != "a customer cannot be merged with itself" {
+		t.Errorf("quarantined: %q", reasons)
 	}
 }

@@ -19,8 +19,29 @@ type owned struct {
 // owned returns the profiles of the streams that turned out to be the customer's: visitors, former ids, and theirs in turn. A
 // stream that somebody else claimed earlier is not among them. They are as the projections have them.
 func (v *Views) owned(ctx context.Context, stream string, p Profile) ([]owned, error) {
-	var all []owned
+	owners, err := v.Owners(ctx, stream, p)
+	if err != nil {
+		return nil, err
+	}
 	seen := map[string]bool{stream: true}
+	if owners.Head != "" { // nobody's, though somebody claims it
+		seen[CustomerStream(owners.Head)] = true
+	}
+	return v.below(ctx, stream, p, seen)
+}
+
+// Owners follows up who owns a stream, whose profile is known.
+func (v *Views) Owners(ctx context.Context, stream string, p Profile) (identity.Owners, error) {
+	id, _ := CustomerID(stream)
+	return identity.Follow(id, p.Identity, func(id string) (identity.State, error) {
+		other, _, err := Profiles.Load(ctx, v, CustomerStream(id))
+		return other.Identity, err
+	})
+}
+
+// below are the profiles of what a stream owns, but for streams that were seen before.
+func (v *Views) below(ctx context.Context, stream string, p Profile, seen map[string]bool) ([]owned, error) {
+	var all []owned
 	owners := map[string]Profile{stream: p}
 	for depth := 0; depth < identity.MaxDepth && len(owners) > 0; depth++ {
 		var keys [][2]string

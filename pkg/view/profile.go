@@ -388,6 +388,13 @@ func (v *Views) show(ctx context.Context, stream string, p Profile, version, to 
 		}
 		p, version = evolveProfile(p, e), e.Version
 	}
+	if p.MergedInto != "" {
+		owners, err := v.Owners(ctx, stream, p)
+		if err != nil {
+			return Customer{}, false, err
+		}
+		p.MergedInto = owners.Owner()
+	}
 	var carts []CartShown
 	if until == nil && version > 0 && strings.HasPrefix(stream, customerPrefix) {
 		others, err := v.owned(ctx, stream, p)
