@@ -401,10 +401,16 @@ func (v *Views) show(ctx context.Context, stream string, p Profile, version, to 
 		if err != nil {
 			return Customer{}, false, err
 		}
-		if carts, err = v.carts(ctx, append([]owned{{stream, p}}, others...)); err != nil {
+		person := append([]owned{{stream, p}}, others...)
+		if carts, err = v.carts(ctx, person); err != nil {
+			return Customer{}, false, err
+		}
+		attributes, err := v.attributes(ctx, person)
+		if err != nil {
 			return Customer{}, false, err
 		}
 		p = join(p, others)
+		p.Personal.Attributes = attributes
 	}
 	p.Visitors, p.Aliases, p.Groups = slices.Sorted(slices.Values(p.Visitors)), slices.Sorted(slices.Values(p.Aliases)), slices.Sorted(slices.Values(p.Groups))
 	return Customer{Version: version, Facts: p.Facts, Personal: p.Personal, Carts: carts}, version > 0, nil
