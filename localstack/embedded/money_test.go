@@ -10,8 +10,10 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stripe/stripe-go/v85"
 )
@@ -483,4 +485,130 @@ func TestS11_WhatIsNotSignedMeansNothing(t *testing.T) {
 	for _, hook := range []m{{"signature": "stripe", "secret": ""}, {"signature": "shopify", "secret": hookSecret, "topic": ""}, {"signature": "stripe", "secret": hookSecret, "rules": []m{}}} {
 		s.post("/v1/sources", m{"name": "hook", "kind": "webhook", "webhook": hook}).refused(400, "invalid-request")
 	}
+}
+
+// TestP11_OfACircleOneIsTheHead: who is said to be themselves is refused on the SDKs' way, too; of those who are said to be each other, in
+// whatever order that is told, one is the head, and their orders count once.
+func TestP11_OfACircleOneIsTheHead(t *testing.T) {
+	s := begin(t)
+	server := s.source("server")
+	for _, backwards := range []bool{false, true} {
+		ids := []string{unique("ada"), unique("ada"), unique("ada")}
+		for i, id := range ids {
+			s.reports(id, "Order Completed", m{"order_id": unique("order"), "total": 10 * (i + 1), "currency": "TRY"})
+		}
+		var aliases []m
+		for i, id := range ids { // the last closes the circle: it is said that the last one was the first
+			at := s.system.clock.Now().Add(-time.Duration(30-i) * time.Minute)
+			aliases = append(aliases, m{"userId": id, "previousId": ids[(i+1)%3], "timestamp": at, "messageId": unique("m")})
+		}
+		if backwards {
+			slices.Reverse(aliases)
+		}
+		for _, alias := range aliases {
+			server.says("/v1/alias", alias).expect(200)
+			s.settled()
+		}
+		head := s.known(ids[0])
+		head.shown().expect(200).has("mergedInto", nil, "orders", 3, "lifetimeValue.0.amountMinor", 6000)
+		s.known(ids[1]).shown().expect(200).has("mergedInto", ids[0], "orders", 2, "lifetimeValue.0.amountMinor", 5000)
+		s.known(ids[2]).shown().expect(200).has("mergedInto", ids[1], "orders", 1, "lifetimeValue.0.amountMinor", 3000)
+		s.get(s.known(ids[2]).path("/identities")).has("identities.0.owned", false)
+		s.get(head.path("/identities")).has("identities.0.owned", true)
+		if n := len(s.get(head.path("/timeline?limit=500")).expect(200).list("timeline")); n < 12 {
+			t.Errorf("%d lines of the three", n)
+		}
+		// Who is not the head takes nobody along; the head takes all.
+		s.post(s.known(ids[2]).path("/erasure"), m{}).expect(200)
+		s.settled()
+		head.shown().expect(200).has("orders", 2)
+		s.post(head.path("/erasure"), m{}).expect(200)
+		for _, id := range ids {
+			s.known(id).shown().refused(404, "customer-erased")
+		}
+	}
+	eve := unique("eve")
+	s.reports(eve, "Seen", nil)
+	server.says("/v1/alias", m{"userId": eve, "previousId": eve}).expect(200)
+	s.settled()
+	s.get(s.known(eve).path("/identities")).expect(200).has("identities.0.id", nil)
+	if reasons := s.aside(); len(reasons) != 1 || reasons[0] != "a customer cannot be merged with itself" {
+		t.Errorf("quarantined: %q", reasons)
+	}
+}
+
+// TestP18_WhatTheWholePersonDid: a visitor fills carts, turns out to be a customer, and buys as the customer: then there is no open cart,
+// however the order came in; and one that was left is shown as left.
+func TestP18_WhatTheWholePersonDid(t *testing.T) {
+	s := begin(t)
+	fills := func(visitor, cart string) {
+		t.Helper()
+		s.sdk().post("/v1/track", m{"anonymousId": visitor, "event": "Product Added", "messageId": unique("m"), "properties": m{
+			"cart_id": cart, "product_id": "shoe", "price": 10, "currency": "TRY", "quantity": 1}}).expect(200)
+	}
+	carts := func(c customer) string {
+		t.Helper()
+		s.settled()
+		var list []string
+		for _, cart := range c.shown().expect(200).list("carts") {
+			list = append(list, fmt.Sprint(cart["cartId"], " ", cart["status"]))
+		}
+		return strings.Join(list, ", ")
+	}
+	for name, buy := range map[string]func(c customer){
+		"reported": func(c customer) {
+			s.reports(c.id, "Order Completed", m{"order_id": unique("o"), "cart_id": "k1", "total": 10, "currency": "TRY"})
+		},
+		"placed here":      func(c customer) { s.post("/v1/orders", c.basket("cartId", "k1")).expect(201) },
+		"without its cart": func(c customer) { s.reports(c.id, "Order Completed", m{"order_id": unique("o"), "total": 10, "currency": "TRY"}) },
+	} {
+		c, visitor := s.registers(), unique("a")
+		fills(visitor, "k1")
+		s.post(c.path("/identities"), m{"anonymousId": visitor}).expect(201)
+		if got := carts(c); got != "k1 open" {
+			t.Errorf("%s: the carts are %q", name, got)
+		}
+		buy(c)
+		if got := carts(c); got != "" {
+			t.Errorf("%s: the carts are %q after it was bought", name, got)
+		}
+		s.advance("1m")
+		fills(visitor, "k1") // something else, afterwards
+		if got := carts(c); got != "k1 open" {
+			t.Errorf("%s: the carts are %q after another product was put in", name, got)
+		}
+	}
+	left, visitor := s.registers(), unique("a")
+	fills(visitor, "k2")
+	s.post(left.path("/identities"), m{"anonymousId": visitor}).expect(201)
+	for range 3 {
+		s.advance("30m")
+		s.settled()
+	}
+	eventually(t, "left", func() bool { return left.happened("CartAbandoned") == 1 })
+	if got := carts(left); got != "k2 abandoned" {
+		t.Errorf("the carts are %q after one was left", got)
+	}
+	// What a former id was found to like, said of itself and belonged to is the person's, by when it was said.
+	former := unique("former")
+	minutes := func(n int) time.Time { return s.system.clock.Now().Add(time.Duration(n) * time.Minute) }
+	server := s.source("server")
+	say := func(who, route string, at int, more m) {
+		t.Helper()
+		message := m{"userId": who, "messageId": unique("m"), "timestamp": minutes(at)}
+		for name, value := range more {
+			message[name] = value
+		}
+		server.says(route, message).expect(200)
+	}
+	say(left.id, "/v1/identify", -50, m{"traits": m{"plan": "gold", "size": 7, "gone": true}})
+	say(former, "/v1/identify", -40, m{"traits": m{"plan": "silver", "size": 8}})
+	say(left.id, "/v1/identify", -30, m{"traits": m{"size": 9, "gone": nil}})
+	say(former, "/v1/identify", -45, m{"traits": m{"gone": true}})
+	say(former, "/v1/group", -20, m{"groupId": "g1"})
+	say(former, "/v1/track", -20, m{"event": "Product Affinity Detected", "properties": m{"category": "shoes", "score": 0.7}})
+	say(left.id, "/v1/track", -30, m{"event": "Product Affinity Detected", "properties": m{"category": "shoes", "score": 0.1}})
+	s.post(left.path("/identities"), m{"userId": former}).expect(201)
+	s.settled()
+	left.shown().has("attributes.plan", "silver", "attributes.size", 9, "attributes.gone", nil, "groups.0", "g1", "affinities.shoes.score", 0.7)
 }

@@ -13,6 +13,7 @@ import (
 	"defter/pkg/customer"
 	"defter/pkg/eventstore"
 	"defter/pkg/fault"
+	"defter/pkg/identity"
 	"defter/pkg/lambdaio"
 	"defter/pkg/record"
 	"defter/pkg/view"
@@ -109,6 +110,7 @@ func (a *App) eraseCustomer(ctx context.Context, c *Call) (lambdaio.Response, er
 func (a *App) erasure(ctx context.Context, id string) (certificate Certificate, others []string, err error) {
 	certificate = Certificate{CustomerID: id, DeletionType: "anonymize"}
 	linked := map[string]bool{}
+	var own identity.State // from the events: the record of an erased customer has no claims
 	link := func(f view.Facts, linkedNow bool) {
 		for _, s := range view.Linked(f) {
 			linked[s] = linkedNow && s != view.CustomerStream(id)
@@ -118,6 +120,7 @@ func (a *App) erasure(ctx context.Context, id string) (certificate Certificate, 
 		if err != nil {
 			return certificate, nil, err
 		}
+		own = identity.Evolve(own, e.Data, e.OccurredAt)
 		switch d := e.Data.(type) {
 		case customer.VisitorLinked:
 			link(view.Facts{Visitors: []string{d.VisitorID}}, true)
@@ -133,6 +136,11 @@ func (a *App) erasure(ctx context.Context, id string) (certificate Certificate, 
 			certificate.CompletedAt = d.CompletedAt
 		}
 	}
+	owners, err := identity.Follow(id, own, a.claimsOn(ctx))
+	if err != nil {
+		return certificate, nil, err
+	}
+	linked[view.CustomerStream(owners.Head)] = false // of a circle it is nobody's
 	for _, stream := range slices.Sorted(maps.Keys(linked)) {
 		if !linked[stream] {
 			continue

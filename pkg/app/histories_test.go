@@ -20,14 +20,11 @@ import (
 	"defter/pkg/fault"
 	"defter/pkg/ingest"
 	"defter/pkg/lambdaio"
-	"defter/pkg/money"
 	"defter/pkg/order"
 	"defter/pkg/payment"
 	"defter/pkg/record"
 	"defter/pkg/segment"
 	"defter/pkg/view"
-
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 )
 
 var (
@@ -35,9 +32,9 @@ var (
 	historySeed = flag.Uint64("history-seed", 0, "tells one history again; 0 for others each time")
 )
 
-// TestRandomHistories: customers whose orders, payments, refunds and traits are told in any order, twice, again after
-// failures, and by functions that crash before or after they have written, end as a reference that knows nothing of all
-// this: every message once, every charge and refund as the provider's ledger has it.
+// TestRandomHistories: customers whose orders, payments, refunds and traits are told in any order, by anybody, in several currencies and
+// clumsy forms, twice, again after failures, and by functions that crash before or after they have written, end as a reference that knows
+// nothing of all this: every message once, every charge and refund as the provider's ledger has it, and what agrees with nothing put aside.
 func TestRandomHistories(t *testing.T) {
 	seeds := make([]uint64, *histories)
 	for i := range seeds {
@@ -74,27 +71,30 @@ type history struct {
 	asked   int
 	ledger  map[string]movement // by idempotency key
 	started map[string]*PaymentRun
+	rows    *rows
 
-	reported  map[string]int64             // totals of orders, by "customer order"
-	ended     map[string]bool              // cancelled ones, likewise
-	refunds   map[string]int64             // by "customer order refund"
+	shop      shop
 	plans     map[string]map[string]string // what was said of a customer's plan, by time
 	placed    map[string]string            // orders placed here: their customers
 	cancelled map[string]bool
 }
 
+// movement is a line of the provider's books.
 type movement struct {
-	orderID string
-	amount  int64 // negative for a refund
-	code    string
+	orderID, refundID string
+	amount            int64 // negative for a refund; of one that is pending or came back 0
+	code              string
+	asked             int64 // negative for a refund, too
+	pending, was      bool  // on its way, or was once
+	reversed          bool
 }
 
 func newHistory(seed uint64) *history {
 	h := &history{
 		random: rand.New(rand.NewPCG(seed, 7)), clock: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC), ledger: map[string]movement{}, started: map[string]*PaymentRun{},
-		reported: map[string]int64{}, ended: map[string]bool{}, refunds: map[string]int64{}, plans: map[string]map[string]string{},
-		placed: map[string]string{}, cancelled: map[string]bool{},
+		plans: map[string]map[string]string{}, placed: map[string]string{}, cancelled: map[string]bool{}, rows: newRows(), shop: newShop(),
 	}
+	h.rows.crash = h.crash
 	now := func() time.Time { return h.clock }
 	h.Store = memory.New(now)
 	n := 0
@@ -103,7 +103,7 @@ func newHistory(seed uint64) *history {
 		return fmt.Sprintf("01980000-0000-7000-8000-%09d000", n)
 	}}
 	h.App = &App{
-		Log: log, Views: &view.Views{Log: log, Table: view.Table{Client: &rows{items: map[[2]string]map[string]types.AttributeValue{}}}}, Access: access{}, Now: now, NewID: log.NewID, Payments: h, PaymentRuns: h,
+		Log: log, Views: &view.Views{Log: log, Table: view.Table{Client: h.rows}}, Access: access{}, Now: now, NewID: log.NewID, Payments: h, PaymentRuns: h,
 		Fixed:    map[string]ingest.Source{"server": {ID: "server", Kind: "server", Trusted: true}},
 		Settings: Settings{PaymentProvider: "local", ReturnWindow: time.Hour},
 	}
@@ -120,57 +120,97 @@ func (open) Known(context.Context, string) (bool, error) { return true, nil }
 
 func (open) Open(_ context.Context, _, _ string, sealed []byte) ([]byte, error) { return sealed, nil }
 
+// crash fails now and then.
+func (h *history) crash() error {
+	if h.calm || h.random.IntN(12) > 0 {
+		return nil
+	}
+	h.crashes++
+	return errCrash
+}
+
 // Append fails now and then, before or after the commit is stored.
 func (h *history) Append(ctx context.Context, c eventstore.Commit, claims ...eventstore.Claim) error {
-	when := h.random.IntN(12)
-	if h.calm {
-		when = 2
+	if err := h.crash(); err != nil {
+		return err
 	}
-	if when == 0 {
-		h.crashes++
-		return errCrash
+	if err := h.Store.Append(ctx, c, claims...); err != nil {
+		return err
 	}
-	err := h.Store.Append(ctx, c, claims...)
-	if err == nil && when == 1 {
-		h.crashes++
-		return errCrash
-	}
-	return err
+	return h.crash()
 }
 
 // move is the provider's side of a charge or a refund: the same key, the same answer.
-func (h *history) move(key, orderID string, amount int64) (string, error) {
+func (h *history) move(key string, m movement) (string, error) {
 	h.asked++
-	m, known := h.ledger[key]
-	outcome := h.random.IntN(8)
-	if !known {
-		switch outcome {
-		case 0:
-			return "", errCrash // it never got there
-		case 1:
-			m = movement{orderID: orderID, code: "card_declined"}
-		case 2:
-			m = movement{orderID: orderID, code: payment.Timeout}
-		default:
-			m = movement{orderID: orderID, amount: amount}
-		}
-		h.ledger[key] = m
-		if outcome == 3 {
-			return "", errCrash // its answer got lost
-		}
+	outcome := h.random.IntN(9)
+	if known, ok := h.ledger[key]; ok {
+		return known.answer(key)
 	}
-	if m.code != "" {
+	m.asked = m.amount
+	switch {
+	case outcome == 0:
+		return "", errCrash // it never got there
+	case outcome == 1:
+		m.code, m.amount = "card_declined", 0
+	case outcome == 2:
+		m.code, m.amount = payment.Timeout, 0
+	case outcome == 3 && m.refundID != "":
+		m.pending, m.was, m.amount = true, true, 0
+	}
+	h.ledger[key] = m
+	if outcome == 4 {
+		return "", errCrash // its answer got lost
+	}
+	return m.answer(key)
+}
+
+func (m movement) answer(key string) (string, error) {
+	switch {
+	case m.pending:
+		return "", &payment.Pending{TransactionID: "tx-" + key}
+	case m.code != "":
 		return "", &payment.Declined{Code: m.code}
 	}
 	return "tx-" + key, nil
 }
 
 func (h *history) Charge(_ context.Context, c payment.Charge) (string, error) {
-	return h.move("charge "+c.Key, c.OrderID, c.AmountMinor)
+	return h.move("charge "+c.Key, movement{orderID: c.OrderID, amount: c.AmountMinor})
 }
 
 func (h *history) Refund(_ context.Context, r payment.Refund) (string, error) {
-	return h.move("refund "+r.Key, r.OrderID, -r.AmountMinor)
+	if r.PendingID == "" {
+		return h.move("refund "+r.Key, movement{orderID: r.OrderID, refundID: r.RefundID, amount: -r.AmountMinor})
+	}
+	h.asked++
+	key := strings.TrimPrefix(r.PendingID, "tx-")
+	h.arrive(key)
+	if h.random.IntN(8) == 0 {
+		return "", errCrash
+	}
+	return h.ledger[key].answer(key)
+}
+
+// arrive lets a refund that is on its way go on.
+func (h *history) arrive(key string) {
+	m := h.ledger[key]
+	if outcome := h.random.IntN(4); m.pending && outcome > 1 {
+		if m.pending = false; outcome == 2 {
+			m.code = "account_closed"
+		} else {
+			m.amount = m.asked
+		}
+	}
+	h.ledger[key] = m
+}
+
+// reverse lets a refund that was made come back.
+func (h *history) reverse(key string) {
+	if m := h.ledger[key]; m.refundID != "" && m.amount < 0 && h.random.IntN(3) == 0 {
+		m.amount, m.reversed = 0, true
+		h.ledger[key] = m
+	}
 }
 
 func (h *history) Start(_ context.Context, name string, input []byte) error {
@@ -267,8 +307,8 @@ func (h *history) pump() error {
 func (h *history) tell() error {
 	var deeds []func() error
 	var messages []map[string]any
-	for i := range 6 + h.random.IntN(14) {
-		messages = append(messages, h.message(i))
+	for i := range 8 + h.random.IntN(20) {
+		messages = append(messages, h.message(i)...)
 	}
 	h.random.Shuffle(len(messages), func(i, j int) { messages[i], messages[j] = messages[j], messages[i] })
 	for batch := range slices.Chunk(messages, 1+h.random.IntN(6)) {
@@ -290,19 +330,39 @@ func (h *history) tell() error {
 				return err
 			}
 		}
+		if h.random.IntN(4) == 0 {
+			if err := h.books(); err != nil {
+				return err
+			}
+		}
 	}
-	for range 30 {
-		if err := h.pump(); err != nil {
+	for round := range 80 {
+		if round > 30 && h.ended() { // of refunds that are on their way the outcome is asked for daily in the end
+			break
+		}
+		if err := errors.Join(h.pump(), h.books()); err != nil {
 			return err
 		}
 		h.clock = h.clock.Add(order.RetryAfter + time.Second)
+		if round > 30 {
+			h.clock = h.clock.Add(24 * time.Hour)
+		}
 	}
 	for name, run := range h.started {
 		if !run.Done {
 			return fmt.Errorf("%s never ends: %+v", name, *run)
 		}
 	}
+	for _, key := range slices.Sorted(maps.Keys(h.ledger)) {
+		h.reverse(key)
+	}
+	if err := errors.Join(h.books(), h.pump()); err != nil {
+		return err
+	}
 	h.calm = true
+	if err := h.shop.aside(h); err != nil {
+		return err
+	}
 	for _, user := range []string{"u0", "u1"} {
 		if err := h.check(user); err != nil {
 			return err
@@ -311,38 +371,14 @@ func (h *history) tell() error {
 	return nil
 }
 
-// message is what a shop reports, and notes what it means.
-func (h *history) message(i int) map[string]any {
-	user := fmt.Sprint("u", h.random.IntN(2))
-	at := h.clock.Add(-time.Duration(1+h.random.IntN(100_000)) * time.Millisecond).Format("2006-01-02T15:04:05.000Z")
-	m := map[string]any{"type": "track", "userId": user, "messageId": fmt.Sprint("m", i), "timestamp": at}
-	id := fmt.Sprint("there-", user, h.random.IntN(4))
-	key := user + " " + id
-	total := int64(len(id)*100 + int(id[len(id)-1])) // the same however often an order is reported
-	switch h.random.IntN(6) {
-	case 0, 1:
-		m["event"], m["properties"] = "Order Completed", map[string]any{"order_id": id, "total": json.Number(money.Major(total, "TRY")), "currency": "TRY"}
-		h.reported[key] = total
-	case 2:
-		m["event"], m["properties"] = "Order Cancelled", map[string]any{"order_id": id}
-		h.ended[key] = true
-	case 3:
-		refund := fmt.Sprint("r", h.random.IntN(3))
-		amount := int64(100 + int(refund[1]))
-		m["event"] = "Order Refunded"
-		m["properties"] = map[string]any{"order_id": id, "refund_id": refund, "total": json.Number(money.Major(amount, "TRY")), "currency": "TRY"}
-		h.refunds[key+" "+refund] = amount
-	case 4:
-		plan := fmt.Sprint("p", h.random.IntN(3))
-		m["type"], m["traits"] = "identify", map[string]any{"plan": plan}
-		if h.plans[user] == nil {
-			h.plans[user] = map[string]string{}
+// ended says whether no charge and no refund is under way.
+func (h *history) ended() bool {
+	for _, run := range h.started {
+		if !run.Done {
+			return false
 		}
-		h.plans[user][at] = max(h.plans[user][at], plan) // of two at once, the greater
-	default:
-		m["type"], m["name"] = "page", "home"
 	}
-	return m
+	return true
 }
 
 // shopping is what is asked of an order that is placed here, in any order.
@@ -388,23 +424,7 @@ func (h *history) shopping(id string) []func() error {
 func (h *history) check(user string) error {
 	ctx := context.Background()
 	stream := view.CustomerStream(user)
-	var orders, value int64
-	buyer := false
-	for key, total := range h.reported {
-		if key[:2] == user {
-			orders, value, buyer = orders+1, value+total, true
-		}
-	}
-	for key := range h.ended {
-		if _, told := h.reported[key]; told && key[:2] == user {
-			orders--
-		}
-	}
-	for key, amount := range h.refunds {
-		if _, told := h.reported[key[:strings.LastIndex(key, " ")]]; told && key[:2] == user {
-			value -= amount
-		}
-	}
+	orders, value, buyer := h.shop.worth(user)
 	moved := map[string]int64{}
 	for _, m := range h.ledger {
 		moved[m.orderID] += m.amount
@@ -415,29 +435,15 @@ func (h *history) check(user string) error {
 		return err
 	}
 	s := record.Fold.Of(head)
-	for key, total := range h.reported {
-		if key[:2] != user {
-			continue
-		}
-		var back int64
-		for refund, amount := range h.refunds {
-			if strings.HasPrefix(refund, key+" ") {
-				back += amount
-			}
-		}
-		want := order.IsConfirmed
-		if h.ended[key] {
-			want = order.IsCancelled
-		}
-		if o, _ := s.Order.Order(key[3:]); o.PaidMinor != total || o.RefundedMinor != back || o.Status != want {
-			return fmt.Errorf("%s: paid %d of %d, given back %d of %d, and %s, want %s", key, o.PaidMinor, total, o.RefundedMinor, back, o.Status, want)
-		}
+	if err := h.shop.check(user, s.Order); err != nil {
+		return err
 	}
 	for id, owner := range h.placed {
 		if owner != user {
 			continue
 		}
-		orders, value = orders+1, value+moved[id]
+		orders++
+		value["TRY"] += moved[id]
 		if h.cancelled[id] {
 			orders--
 		}
@@ -462,10 +468,15 @@ func (h *history) check(user string) error {
 	if !ok { // nothing was told of them
 		customer.LifetimeValue = []view.Money{}
 	}
-	var shown int64
+	shown := map[string]int64{}
 	for _, m := range customer.LifetimeValue {
-		shown += m.AmountMinor
+		if m.AmountMinor < 0 {
+			return fmt.Errorf("%s is worth %d %s", user, m.AmountMinor, m.Currency)
+		}
+		shown[m.Currency] = m.AmountMinor
 	}
+	maps.DeleteFunc(shown, func(_ string, n int64) bool { return n == 0 })
+	maps.DeleteFunc(value, func(_ string, n int64) bool { return n == 0 })
 	plan := ""
 	if said := h.plans[user]; len(said) > 0 {
 		plan = said[slices.Max(slices.Collect(maps.Keys(said)))]

@@ -187,6 +187,10 @@ func (a *App) repeatIdentities(ctx context.Context, _ *Call, stream string, _ in
 }
 
 func (a *App) identityAnswer(ctx context.Context, id string, s record.State, status int) (lambdaio.Response, error) {
+	owners, err := a.Views.Owners(ctx, view.CustomerStream(id), view.Profile{Identity: s.Identity})
+	if err != nil {
+		return lambdaio.Response{}, err
+	}
 	list := IdentityList{Identities: []IdentityShown{}}
 	for _, kind := range []struct {
 		name  string
@@ -205,6 +209,7 @@ func (a *App) identityAnswer(ctx context.Context, id string, s record.State, sta
 				}
 				shown.Owned = shown.Owned || p.Identity.Owner() == id
 			}
+			shown.Owned = shown.Owned && (kind.name != "user" || link.ID != owners.Head) // of a circle it is nobody's
 			list.Identities = append(list.Identities, shown)
 		}
 	}
@@ -228,19 +233,27 @@ func (a *App) person(ctx context.Context, stream string) (string, []record.State
 	if err != nil {
 		return "", nil, err
 	}
-	visited := map[string]bool{stream: true}
-	for range identity.MaxDepth {
-		owner := view.CustomerStream(s.Identity.Owner())
-		if s.Identity.Owner() == "" || visited[owner] {
-			break
-		}
-		visited[owner], stream = true, owner
-		if s, err = load(stream); err != nil {
-			return "", nil, err
-		}
+	id, _ := view.CustomerID(stream)
+	above := map[string]record.State{id: s}
+	owners, err := identity.Follow(id, s.Identity, func(id string) (identity.State, error) {
+		s, err := load(view.CustomerStream(id))
+		above[id] = s
+		return s.Identity, err
+	})
+	if err != nil {
+		return "", nil, err
 	}
+	if n := len(owners.List); n > 0 {
+		stream, s = view.CustomerStream(owners.List[n-1]), above[owners.List[n-1]]
+	}
+	return below(stream, s, load)
+}
+
+// below is a stream with its record, and the records of what it owns. It begins with the head of a circle, if there is one: what owns that
+// one in turn was seen before.
+func below(stream string, s record.State, load func(string) (record.State, error)) (string, []record.State, error) {
 	all := []record.State{s}
-	visited = map[string]bool{stream: true}
+	visited := map[string]bool{stream: true}
 	owners := map[string]record.State{stream: s}
 	for depth := 0; depth < identity.MaxDepth && len(owners) > 0; depth++ {
 		next := map[string]record.State{}
@@ -275,4 +288,15 @@ func linkedIDs(links []customer.Link) []string {
 		list = append(list, l.ID)
 	}
 	return list
+}
+
+// claimsOn returns the claims on a customer, by the record.
+func (a *App) claimsOn(ctx context.Context) func(id string) (identity.State, error) {
+	return func(id string) (identity.State, error) {
+		head, err := a.Log.Load(ctx, view.CustomerStream(id), record.Fold)
+		if err != nil {
+			return identity.State{}, err
+		}
+		return record.Fold.Of(head).Identity, nil
+	}
 }

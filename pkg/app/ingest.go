@@ -111,6 +111,9 @@ func (a *App) refused(source ingest.Source, m ingest.Message) (named ingest.Mess
 	default:
 		reason = "the ids are placeholders, such as null"
 	}
+	if reason == "" && m.Type == "alias" && m.UserID == m.PreviousID {
+		reason = "a customer cannot be merged with itself"
+	}
 	return named, told, reason
 }
 

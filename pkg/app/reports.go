@@ -128,12 +128,10 @@ func (a *App) wait(ctx context.Context, c *Call, source ingest.Source, stream st
 	}
 	hint := view.Row{PK: waitingFor(told.Order()), SK: source.ID + "#" + m.Fingerprint, Version: 1, Data: data, TTL: row.TTL}
 	put, err := a.Views.Table.Replace(ctx, hint, 0, []view.Row{row}, nil)
-	if err != nil {
+	if err != nil || !put { // it waits already
 		return err
 	}
-	if put {
-		tellAside(ctx, source, reason)
-	}
+	tellAside(ctx, source, reason)
 	// More may have become known of the order since it was looked at, and then nobody would look for what waits.
 	if _, _, known, err := a.ownerOf(ctx, told.Order()); err != nil || !known {
 		return err

@@ -22,6 +22,17 @@ type rows struct {
 	meter.API // what it does not have
 	mu        sync.Mutex
 	items     map[[2]string]map[string]types.AttributeValue
+	crash     func() error // before and after each request, nil for never
+}
+
+func newRows() *rows { return &rows{items: map[[2]string]map[string]types.AttributeValue{}} }
+
+// fails says whether the request gets lost, or its answer.
+func (r *rows) fails() error {
+	if r.crash == nil {
+		return nil
+	}
+	return r.crash()
 }
 
 func keyOf(item map[string]types.AttributeValue) [2]string {
@@ -41,22 +52,31 @@ func (r *rows) holds(key [2]string, condition *string, values map[string]types.A
 }
 
 func (r *rows) GetItem(_ context.Context, in *dynamodb.GetItemInput, _ ...func(*dynamodb.Options)) (*dynamodb.GetItemOutput, error) {
+	if err := r.fails(); err != nil {
+		return nil, err
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return &dynamodb.GetItemOutput{Item: r.items[keyOf(in.Key)]}, nil
 }
 
 func (r *rows) PutItem(_ context.Context, in *dynamodb.PutItemInput, _ ...func(*dynamodb.Options)) (*dynamodb.PutItemOutput, error) {
+	if err := r.fails(); err != nil {
+		return nil, err
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if !r.holds(keyOf(in.Item), in.ConditionExpression, in.ExpressionAttributeValues) {
 		return nil, &types.ConditionalCheckFailedException{}
 	}
 	r.items[keyOf(in.Item)] = in.Item
-	return &dynamodb.PutItemOutput{}, nil
+	return &dynamodb.PutItemOutput{}, r.fails()
 }
 
 func (r *rows) TransactWriteItems(_ context.Context, in *dynamodb.TransactWriteItemsInput, _ ...func(*dynamodb.Options)) (*dynamodb.TransactWriteItemsOutput, error) {
+	if err := r.fails(); err != nil {
+		return nil, err
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, w := range in.TransactItems {
@@ -77,7 +97,7 @@ func (r *rows) TransactWriteItems(_ context.Context, in *dynamodb.TransactWriteI
 			delete(r.items, keyOf(w.Delete.Key))
 		}
 	}
-	return &dynamodb.TransactWriteItemsOutput{}, nil
+	return &dynamodb.TransactWriteItemsOutput{}, r.fails()
 }
 
 // Query answers a list of a partition whole.
@@ -104,7 +124,7 @@ func (r *rows) Query(_ context.Context, in *dynamodb.QueryInput, _ ...func(*dyna
 func TestRows(t *testing.T) {
 	client := dynamotest.Client(t)
 	for name, table := range map[string]view.Table{
-		"memory": {Client: &rows{items: map[[2]string]map[string]types.AttributeValue{}}}, "engine": {Client: client, Name: dynamotest.Table(t, client)},
+		"memory": {Client: newRows()}, "engine": {Client: client, Name: dynamotest.Table(t, client)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			ctx := t.Context()

@@ -18,6 +18,7 @@ const (
 	MaxClaims = 20 // on a stream, the earliest
 	MaxOwned  = 50 // streams that are joined to one customer
 	MaxDepth  = 3  // of who owns whom
+	maxOwners = 20 // that are followed up
 )
 
 // Claimed: the stream is the customer's, since when somebody first said so.
@@ -105,6 +106,55 @@ func (s State) Owner() string {
 		return ""
 	}
 	return slices.MinFunc(slices.Collect(maps.Keys(s.Claims)), s.order())
+}
+
+// Owners is who owns a customer, who owns that one, and so on: nearest first.
+type Owners struct {
+	List []string
+	// Head is, of customers who claim each other in a circle, the one whom nobody owns; "" where there is no circle.
+	Head string
+}
+
+// Owner is the nearest, "" for none.
+func (o Owners) Owner() string {
+	if len(o.List) == 0 {
+		return ""
+	}
+	return o.List[0]
+}
+
+// Follow follows up who owns whom, from a customer (or "" for a visitor) and the claims on them; of returns the claims on another customer.
+// Of a circle the claim that was made last is void, since it is what closes the circle: so it has one head, the same whoever asks and in
+// whatever order the claims arrived.
+func Follow(id string, s State, of func(customerID string) (State, error)) (Owners, error) {
+	ids, states := []string{id}, []State{s}
+	for range maxOwners {
+		owner := s.Owner()
+		if owner == "" {
+			break
+		}
+		if at := slices.Index(ids, owner); at >= 0 {
+			head := at
+			for i := at + 1; i < len(ids); i++ {
+				if cmp.Or(states[i].winner().earlier(states[head].winner(), 0), cmp.Compare(ids[i], ids[head])) > 0 {
+					head = i
+				}
+			}
+			return Owners{ids[1 : head+1], ids[head]}, nil
+		}
+		var err error
+		if s, err = of(owner); err != nil {
+			return Owners{}, err
+		}
+		ids, states = append(ids, owner), append(states, s)
+	}
+	return Owners{List: ids[1:]}, nil
+}
+
+// winner is the claim of the owner, as it counts.
+func (s State) winner() Claim {
+	c := s.Claims[s.Owner()]
+	return Claim{c.from(s.First), c.Public}
 }
 
 func (s State) order() func(a, b string) int {

@@ -1,6 +1,7 @@
 package identity_test
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -75,5 +76,41 @@ func TestP13_PlaceholdersStandForNobody(t *testing.T) {
 		if known.Blocks(id) != want {
 			t.Errorf("with a list, %q is blocked: %v", id, !want)
 		}
+	}
+}
+
+// claimed is a customer whom another claims, since so many minutes after 1970 began.
+func claimed(by string, minutes int) identity.State {
+	return identity.Evolve(identity.State{}, identity.Claimed{CustomerID: by, Since: time.Unix(0, 0).Add(time.Duration(minutes) * time.Minute)}, time.Time{})
+}
+
+// TestP11_OfACircleOneIsTheHead: the one whose claim closed it, whoever asks.
+func TestP11_OfACircleOneIsTheHead(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		states map[string]identity.State
+		want   map[string]string // the owners of each, nearest first, and the head of their circle
+	}{
+		{"nobody", map[string]identity.State{"a": {}}, map[string]string{"a": "[] "}},
+		{"a chain", map[string]identity.State{"a": claimed("b", 1), "b": claimed("c", 2), "c": {}}, map[string]string{"a": "[b c] ", "b": "[c] ", "c": "[] "}},
+		{"two", map[string]identity.State{"a": claimed("b", 1), "b": claimed("a", 2)}, map[string]string{"a": "[b] b", "b": "[] b"}},
+		{"two at once", map[string]identity.State{"a": claimed("b", 1), "b": claimed("a", 1)}, map[string]string{"a": "[b] b", "b": "[] b"}},
+		{"oneself", map[string]identity.State{"a": claimed("a", 1)}, map[string]string{"a": "[] a"}},
+		{"three, and one who belongs to them", map[string]identity.State{"a": claimed("b", 1), "b": claimed("c", 3), "c": claimed("a", 2), "d": claimed("a", 0)},
+			map[string]string{"a": "[b] b", "b": "[] b", "c": "[a b] b", "d": "[a b] b"}},
+	} {
+		for id, want := range c.want {
+			got, err := identity.Follow(id, c.states[id], func(id string) (identity.State, error) { return c.states[id], nil })
+			if err != nil || fmt.Sprint(got.List, " ", got.Head) != want {
+				t.Errorf("%s: of %s %v %q, want %s, %v", c.name, id, got.List, got.Head, want, err)
+			}
+		}
+	}
+	long := func(id string) (identity.State, error) { return claimed(id+"x", 1), nil }
+	if got, err := identity.Follow("", claimed("x", 1), long); err != nil || len(got.List) != 20 || got.Head != "" {
+		t.Errorf("%d owners, %v", len(got.List), err)
+	}
+	if _, err := identity.Follow("a", claimed("b", 1), func(string) (identity.State, error) { return identity.State{}, errors.New("away") }); err == nil {
+		t.Error("nobody says that the claims could not be read")
 	}
 }

@@ -86,17 +86,48 @@ type Touch struct {
 func Evolve(s State, event any, at time.Time) State {
 	switch e := event.(type) {
 	case AffinityDetected:
-		if old, known := s.Affinities[e.Category]; !known || at.After(old.At) {
-			s.Affinities = with(s.Affinities, e.Category, Affinity{e.AffinityScore, at}, func(a Affinity) time.Time { return a.At })
-		}
+		return s.found(e.Category, Affinity{e.AffinityScore, at})
 	case IntegrationSynced:
-		if at.After(s.Integrations[e.Integration]) {
-			s.Integrations = with(s.Integrations, e.Integration, at, func(t time.Time) time.Time { return t })
-		}
+		return s.synced(e.Integration, at)
 	case TouchpointRecorded:
-		if s.LastTouch == nil || at.After(s.LastTouch.At) {
-			s.LastTouch = &Touch{e.Channel, e.Campaign, at}
+		return s.touched(Touch{e.Channel, e.Campaign, at})
+	}
+	return s
+}
+
+// Joined is what was found out of several who are one person: of each thing what was found out last, whoever it was said of.
+func Joined(s State, others ...State) State {
+	for _, o := range others {
+		for category, affinity := range o.Affinities {
+			s = s.found(category, affinity)
 		}
+		for integration, at := range o.Integrations {
+			s = s.synced(integration, at)
+		}
+		if o.LastTouch != nil {
+			s = s.touched(*o.LastTouch)
+		}
+	}
+	return s
+}
+
+func (s State) found(category string, a Affinity) State {
+	if old, known := s.Affinities[category]; !known || cmp.Or(a.At.Compare(old.At), cmp.Compare(a.Score, old.Score)) > 0 {
+		s.Affinities = with(s.Affinities, category, a, func(a Affinity) time.Time { return a.At })
+	}
+	return s
+}
+
+func (s State) synced(integration string, at time.Time) State {
+	if at.After(s.Integrations[integration]) {
+		s.Integrations = with(s.Integrations, integration, at, func(t time.Time) time.Time { return t })
+	}
+	return s
+}
+
+func (s State) touched(t Touch) State {
+	if last := s.LastTouch; last == nil || cmp.Or(t.At.Compare(last.At), cmp.Compare(t.Channel, last.Channel), cmp.Compare(t.Campaign, last.Campaign)) > 0 {
+		s.LastTouch = &t
 	}
 	return s
 }

@@ -3,6 +3,7 @@ package insight_test
 import (
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"testing"
 	"time"
 
@@ -48,5 +49,30 @@ func TestTheLaterFindingCounts(t *testing.T) {
 	}
 	if _, latest := s.Affinities["99"]; len(s.Affinities) != 20 || !latest {
 		t.Errorf("%d affinities", len(s.Affinities))
+	}
+}
+
+// TestP18_FindingsOfOnePerson: of each thing what was found out last counts, of whichever of their ids, and in whatever order they join.
+func TestP18_FindingsOfOnePerson(t *testing.T) {
+	at := func(hour int) time.Time { return time.Date(2026, 3, 1, hour, 0, 0, 0, time.UTC) }
+	fold := func(steps ...any) insight.State {
+		var s insight.State
+		for i := 0; i < len(steps); i += 2 {
+			s = insight.Evolve(s, steps[i], at(steps[i+1].(int)))
+		}
+		return s
+	}
+	shoes := func(score float64) any { return insight.AffinityDetected{Category: "shoes", AffinityScore: score} }
+	a := fold(shoes(0.2), 3, insight.IntegrationSynced{Integration: "crm"}, 1, insight.TouchpointRecorded{Channel: "web"}, 5)
+	b := fold(shoes(0.9), 2, insight.AffinityDetected{Category: "hats", AffinityScore: 0.5}, 1, insight.IntegrationSynced{Integration: "crm"}, 4, insight.TouchpointRecorded{Channel: "email"}, 4)
+	c := fold(shoes(0.1), 3)
+	want := insight.State{
+		Affinities:   map[string]insight.Affinity{"shoes": {Score: 0.2, At: at(3)}, "hats": {Score: 0.5, At: at(1)}},
+		Integrations: map[string]time.Time{"crm": at(4)}, LastTouch: &insight.Touch{Channel: "web", At: at(5)},
+	}
+	for _, joined := range []insight.State{insight.Joined(a, b, c), insight.Joined(c, b, a), insight.Joined(b, insight.Joined(c, a))} {
+		if !reflect.DeepEqual(joined, want) {
+			t.Errorf("%+v, want %+v", joined, want)
+		}
 	}
 }

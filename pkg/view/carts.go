@@ -57,14 +57,19 @@ func cartsOf(s cart.State) []CartShown {
 	slices.SortFunc(shown, func(a, b CartShown) int {
 		return cmp.Or(b.LastActivityAt.Compare(a.LastActivityAt), cmp.Compare(a.CartID, b.CartID))
 	})
-	return shown
+	return shown[:min(len(shown), cart.MaxCarts)]
 }
 
-// carts are those of one person's streams, as the records have them: a profile row would be written larger at every turn.
+// carts are those of one person's streams, the customer's own the first, as the records have them: a profile row would be written larger at
+// every turn. What was put into a cart as a visitor may have been bought as a customer, and that it was left is said of the customer.
 func (v *Views) carts(ctx context.Context, person []owned) ([]CartShown, error) {
+	recent := func(o owned) bool { return o.CartAt != nil && v.Log.Now().Sub(*o.CartAt) <= forgotten }
+	if !slices.ContainsFunc(person, recent) {
+		return nil, nil
+	}
 	var states []cart.State
-	for _, o := range person {
-		if o.CartAt == nil || v.Log.Now().Sub(*o.CartAt) > forgotten {
+	for i, o := range person {
+		if i > 0 && !recent(o) && o.LastOrderAt == nil {
 			continue
 		}
 		head, err := v.Log.Load(ctx, o.stream, record.Fold)

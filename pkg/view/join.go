@@ -2,12 +2,15 @@ package view
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
 
+	"defter/pkg/customer"
 	"defter/pkg/identity"
+	"defter/pkg/insight"
+	"defter/pkg/money"
+	"defter/pkg/record"
 )
 
 // owned is a stream that is somebody's, and its profile.
@@ -19,8 +22,29 @@ type owned struct {
 // owned returns the profiles of the streams that turned out to be the customer's: visitors, former ids, and theirs in turn. A
 // stream that somebody else claimed earlier is not among them. They are as the projections have them.
 func (v *Views) owned(ctx context.Context, stream string, p Profile) ([]owned, error) {
-	var all []owned
+	owners, err := v.Owners(ctx, stream, p)
+	if err != nil {
+		return nil, err
+	}
 	seen := map[string]bool{stream: true}
+	if owners.Head != "" { // nobody's, though somebody claims it
+		seen[CustomerStream(owners.Head)] = true
+	}
+	return v.below(ctx, stream, p, seen)
+}
+
+// Owners follows up who owns a stream, whose profile is known.
+func (v *Views) Owners(ctx context.Context, stream string, p Profile) (identity.Owners, error) {
+	id, _ := CustomerID(stream)
+	return identity.Follow(id, p.Identity, func(id string) (identity.State, error) {
+		other, _, err := Profiles.Load(ctx, v, CustomerStream(id))
+		return other.Identity, err
+	})
+}
+
+// below are the profiles of what a stream owns, but for streams that were seen before.
+func (v *Views) below(ctx context.Context, stream string, p Profile, seen map[string]bool) ([]owned, error) {
+	var all []owned
 	owners := map[string]Profile{stream: p}
 	for depth := 0; depth < identity.MaxDepth && len(owners) > 0; depth++ {
 		var keys [][2]string
@@ -81,9 +105,8 @@ var fields = []string{"email", "firstName", "first_name", "lastName", "last_name
 // join adds to a profile what is known of the same person elsewhere, with the same result in whatever order. What
 // the customer is called, consents and preferences stay the profile's own.
 func join(p Profile, others []owned) Profile {
-	attributes, stamps := map[string]any{}, map[string]int64{}
 	for _, o := range others {
-		p.Orders += o.Orders
+		p.Orders = money.Add(p.Orders, o.Orders)
 		for _, m := range o.LifetimeValue {
 			p.LifetimeValue = added(p.LifetimeValue, m.Currency, m.AmountMinor)
 		}
@@ -102,30 +125,51 @@ func join(p Profile, others []owned) Profile {
 		if o.CreatedAt != nil {
 			p.CreatedAt = earlier(p.CreatedAt, *o.CreatedAt)
 		}
+		p.UpdatedAt = *later(&p.UpdatedAt, o.UpdatedAt)
 		for _, id := range o.Segments {
 			if at, in := slices.BinarySearch(p.Segments, id); !in {
 				p.Segments = slices.Insert(slices.Clone(p.Segments), at, id)
 			}
 		}
-		for name, value := range o.Personal.Attributes {
-			if slices.Contains(fields, name) {
-				continue
-			}
-			ms := o.Stamps[name]
-			if known, ok := stamps[name]; !ok || ms > known || ms == known && fmt.Sprint(value) > fmt.Sprint(attributes[name]) {
-				attributes[name], stamps[name] = value, ms
-			}
+		for _, id := range o.Groups {
+			p.Groups = appended(p.Groups, id, customer.MaxGroups)
 		}
-	}
-	if len(others) == 0 {
-		return p
-	}
-	for name, value := range p.Personal.Attributes { // the customer's own word counts
-		attributes[name] = value
-	}
-	if len(attributes) > 0 {
-		p.Personal.Attributes = attributes
+		p.State = insight.Joined(p.State, o.State)
 	}
 	p.AverageOrder = averages(p.LifetimeValue, p.AverageOrder)
 	return p
+}
+
+// attributes are those of one person's streams, the customer's own the first. What was said last counts, and when that was, of customers
+// their records know: a profile row would be written larger at every turn.
+func (v *Views) attributes(ctx context.Context, person []owned) (map[string]any, error) {
+	own := person[0].Personal.Attributes
+	var visitors []customer.Said
+	var customers []string
+	more := false
+	for _, o := range person {
+		if _, ok := CustomerID(o.stream); ok {
+			customers = append(customers, o.stream)
+			continue
+		}
+		said := customer.Said{Attributes: o.Personal.Attributes, Stamps: maps.Clone(o.Stamps)}
+		maps.DeleteFunc(said.Stamps, func(name string, _ int64) bool { return slices.Contains(fields, name) })
+		for name := range said.Stamps {
+			_, known := own[name]
+			more = more || !known && said.Attributes[name] != nil
+		}
+		visitors = append(visitors, said)
+	}
+	if len(customers) == 1 && !more {
+		return own, nil
+	}
+	var said []customer.Said
+	for _, stream := range customers {
+		head, err := v.Log.Load(ctx, stream, record.Fold)
+		if err != nil {
+			return nil, err
+		}
+		said = append(said, record.Fold.Of(head).Customer.Said())
+	}
+	return customer.JoinedAttributes(said, visitors), nil
 }

@@ -95,10 +95,10 @@ const maxLines = 5_000
 const maxTimelines = 20
 
 // Timeline returns the lines of up to limit commits, the newest first: the stream's, and those of what it owns. The cursor says how
-// far each of them was read. known is the customer's visitors and aliases.
-func (v *Views) Timeline(ctx context.Context, stream string, known Facts, cursor string, limit int) (lines []Line, next string, err error) {
+// far each of them was read. known is the customer as far as it says whose streams are theirs.
+func (v *Views) Timeline(ctx context.Context, stream string, known Profile, cursor string, limit int) (lines []Line, next string, err error) {
 	streams := []string{stream}
-	others, err := v.owned(ctx, stream, Profile{Facts: known})
+	others, err := v.owned(ctx, stream, known)
 	if err != nil {
 		return nil, "", err
 	}

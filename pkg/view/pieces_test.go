@@ -66,7 +66,7 @@ func TestD5_ALongGapIsWorkedOffInPieces(t *testing.T) {
 	}
 	lines := 0
 	for cursor := ""; ; {
-		page, next, err := w.Views.Timeline(t.Context(), stream, Facts{}, cursor, 5)
+		page, next, err := w.Views.Timeline(t.Context(), stream, Profile{}, cursor, 5)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -114,11 +114,11 @@ func TestD7_PagesAreBounded(t *testing.T) {
 			t.Fatal("not projected")
 		}
 	}
-	page, next, err := w.Views.Timeline(t.Context(), stream, Facts{}, "", 500)
+	page, next, err := w.Views.Timeline(t.Context(), stream, Profile{}, "", 500)
 	if err != nil || next == "" || len(page) > maxLines {
 		t.Errorf("a page has %d lines, next %q, %v", len(page), next, err)
 	}
-	rest, next, err := w.Views.Timeline(t.Context(), stream, Facts{}, next, 500)
+	rest, next, err := w.Views.Timeline(t.Context(), stream, Profile{}, next, 500)
 	if err != nil || next != "" || len(page)+len(rest) != 8*900+1 {
 		t.Errorf("%d and %d lines, next %q, %v", len(page), len(rest), next, err)
 	}

@@ -388,16 +388,29 @@ func (v *Views) show(ctx context.Context, stream string, p Profile, version, to 
 		}
 		p, version = evolveProfile(p, e), e.Version
 	}
+	if p.MergedInto != "" {
+		owners, err := v.Owners(ctx, stream, p)
+		if err != nil {
+			return Customer{}, false, err
+		}
+		p.MergedInto = owners.Owner()
+	}
 	var carts []CartShown
 	if until == nil && version > 0 && strings.HasPrefix(stream, customerPrefix) {
 		others, err := v.owned(ctx, stream, p)
 		if err != nil {
 			return Customer{}, false, err
 		}
-		if carts, err = v.carts(ctx, append([]owned{{stream, p}}, others...)); err != nil {
+		person := append([]owned{{stream, p}}, others...)
+		if carts, err = v.carts(ctx, person); err != nil {
+			return Customer{}, false, err
+		}
+		attributes, err := v.attributes(ctx, person)
+		if err != nil {
 			return Customer{}, false, err
 		}
 		p = join(p, others)
+		p.Personal.Attributes = attributes
 	}
 	p.Visitors, p.Aliases, p.Groups = slices.Sorted(slices.Values(p.Visitors)), slices.Sorted(slices.Values(p.Aliases)), slices.Sorted(slices.Values(p.Groups))
 	return Customer{Version: version, Facts: p.Facts, Personal: p.Personal, Carts: carts}, version > 0, nil

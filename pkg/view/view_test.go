@@ -90,7 +90,7 @@ func (w world) expectProfile(stream, name string, version int64) {
 	if err != nil || at != version || p.Personal.FirstName != name {
 		w.Errorf("the profile is %+v at version %d (%v), want %s at %d", p, at, err, name, version)
 	}
-	lines, _, err := w.Timeline(w.Context(), stream, Facts{}, "", 500)
+	lines, _, err := w.Timeline(w.Context(), stream, Profile{}, "", 500)
 	if err != nil || int64(len(lines)) != version {
 		w.Errorf("the timeline has %d lines (%v), want %d", len(lines), err, version)
 	}
