@@ -259,8 +259,8 @@ func TestOpenRoutes(t *testing.T) {
 	paths, _ := description.at("paths").(m)
 	for _, f := range topology.Functions {
 		for _, r := range f.Routes {
-			operations, _ := paths[r.Path].(m)
-			if operations[strings.ToLower(r.Method)] == nil {
+			operations, _ := paths[strings.Replace(r.Path, "+}", "}", 1)].(m)
+			if r.Path != topology.Anywhere && operations[strings.ToLower(r.Method)] == nil {
 				t.Errorf("%s %s is not described", r.Method, r.Path)
 			}
 		}
@@ -444,7 +444,7 @@ func TestB21_VerificationToken(t *testing.T) {
 	verification("wrong").refused(422, "wrong-token")
 	s.advance("169h")
 	verification(first).refused(422, "token-expired")
-	verification("").expect(200).has("emailVerified", false) // a new one, please
+	c.post(c.path("/email-verification"), m{}).expect(200).has("emailVerified", false) // a new one, please
 	second := code(2)
 	if second == first || second == "" {
 		t.Fatalf("the second token is %q", second)
