@@ -292,12 +292,17 @@ func (a *App) command(ctx context.Context, c *Call, stream string, status int, d
 	return record.Fold.Of(head), head.Version, nil
 }
 
+// compared is an email address in the form in which addresses are compared, itself where it has none.
+func compared(email string) string {
+	if normal, err := customer.NormalEmail(email); err == nil {
+		return normal
+	}
+	return email
+}
+
 // emailKey is the claim on an email address, whichever way it is written.
 func (a *App) emailKey(ctx context.Context, email string) (string, error) {
-	if normal, err := customer.NormalEmail(email); err == nil {
-		email = normal
-	}
-	hash, err := a.Keyring.Lookup(ctx, "email", email)
+	hash, err := a.Keyring.Lookup(ctx, "email", compared(email))
 	return "UNIQUE#email#" + hash, err
 }
 

@@ -73,12 +73,12 @@ func (a *App) grantConsent(ctx context.Context, c *Call) (lambdaio.Response, err
 	return lambdaio.Response{Status: 201, Body: ConsentList{state.Consent.List(a.Now())}}, nil
 }
 
-// addressHash tells an address without showing it, "" for none.
+// addressHash tells an address, whichever way it is written, without showing it, "" for none.
 func (a *App) addressHash(ctx context.Context, address string) (string, error) {
 	if address == "" {
 		return "", nil
 	}
-	return a.Keyring.Lookup(ctx, "consent-address", address)
+	return a.Keyring.Lookup(ctx, "consent-address", compared(address))
 }
 
 // repeatConsents answers a grant again, with the consents as of then.

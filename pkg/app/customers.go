@@ -64,7 +64,7 @@ func (a *App) registerCustomer(ctx context.Context, c *Call) (lambdaio.Response,
 			return nil, nil, err
 		}
 		if in.MarketingConsent {
-			hash, err := a.addressHash(ctx, events[0].(customer.Created).Email) // as it is compared
+			hash, err := a.addressHash(ctx, events[0].(customer.Created).Email)
 			if err != nil {
 				return nil, nil, err
 			}

@@ -391,9 +391,7 @@ func (a *App) claimed(ctx context.Context, h *eventstore.Head, events []eventsto
 		if err != nil {
 			return eventstore.Decision{}, err
 		}
-		if emails[key], err = customer.NormalEmail(email); err != nil {
-			return eventstore.Decision{}, err
-		}
+		emails[key] = compared(email)
 	}
 	claims, err := a.emailClaims(ctx, h.Stream, data)
 	return eventstore.Decision{Events: events, Claims: mergeClaims(a.orderClaims(h, data), claims)}, err

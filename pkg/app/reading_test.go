@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"defter/pkg/activity"
+	"defter/pkg/ingest"
 	"defter/pkg/order"
 	"defter/pkg/view"
 )
@@ -96,6 +97,30 @@ func TestP5_WhatIsNotUnderstoodIsSaid(t *testing.T) {
 	w.sends(key, "track", `{"userId":"u1","event":"Order Completed","properties":{"order_id":"o2","total":"50,00","currency":"₺"}}`).expect(200)
 	if placed, ok := w.history(view.CustomerStream("u1"))[2].Data.(order.Placed); !ok || placed.TotalMinor != 5000 || placed.Currency != "TRY" {
 		t.Errorf("an order in signs: %+v", w.history(view.CustomerStream("u1"))[2].Data)
+	}
+}
+
+// TestP5_WhatIsUnderstoodLaterIsReleased: a program that reads more than the one before makes an order of what was behaviour.
+func TestP5_WhatIsUnderstoodLaterIsReleased(t *testing.T) {
+	w := begin(t)
+	id, key := w.source(trusted)
+	const behaviour = `{"userId":"u1","messageId":"m1","type":"track","event":"Order Completed","properties":{"order_id":"o1","total":50,"currency":"lira"}}`
+	w.sends(key, "track", behaviour).expect(200)
+	source, _, err := w.sourceByID(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	understood := ingest.Rejected{Raw: []byte(strings.NewReplacer("lira", "TRY", `"m1"`, `"m1 "`).Replace(behaviour)), Taken: true}
+	if err := w.quarantineMessage(t.Context(), source, view.CustomerStream("u2"), understood, w.clock.Now()); err != nil { // as though it were the same
+		t.Fatal(err)
+	}
+	for _, q := range w.quarantine("").Messages {
+		if strings.Contains(string(q.Message), "TRY") {
+			w.release(q.ID, withKey).expect(200)
+		}
+	}
+	if got := kinds(w.history(view.CustomerStream("u1"))); !slices.Contains(got, "OrderPlaced") || !slices.Contains(got, "EventTracked") {
+		t.Errorf("kept %v", got)
 	}
 }
 

@@ -11,51 +11,6 @@ import (
 	"strings"
 )
 
-// Reasons why a value was not read as it was sent.
-const (
-	Unreadable = "unreadable"   // in no form that is known
-	Ambiguous  = "ambiguous"    // in a form that has several meanings, such as a time without its offset
-	WrongType  = "wrong-type"   // a list where a text belongs
-	OutOfRange = "out-of-range" // beyond what is counted
-	TooLong    = "too-long"     // an id that is too long to be one
-	Cut        = "cut"          // a text that was shortened to what is kept of it
-	Replaced   = "replaced"     // characters that no text has, such as half an emoji, stand as U+FFFD
-	Unknown    = "unknown"      // a name that only resembles one that is known
-	Missing    = "missing"      // without which the message is not what it is called
-	Untrusted  = "untrusted"    // said by a source that may not say it
-	Unbelieved = "unbelieved"   // a time in the future, or before there was anything to tell
-)
-
-// MaxNotes bounds the notes of one message.
-const MaxNotes = 16
-
-// Notes are what was left unread of one message, as "field:reason", each once, the first ones.
-type Notes struct{ list []string }
-
-// Add notes a field, by a name that is known beforehand and never by one that a client chose.
-func (n *Notes) Add(field, reason string) {
-	if note := field + ":" + reason; len(n.list) < MaxNotes && !slices.Contains(n.list, note) {
-		n.list = append(n.list, note)
-	}
-}
-
-// All adds the notes of another reading of the same message.
-func (n *Notes) All(notes []string) {
-	for _, note := range notes {
-		field, reason, _ := strings.Cut(note, ":")
-		n.Add(field, reason)
-	}
-}
-
-// List is the notes, nil for none.
-func (n *Notes) List() []string { return slices.Clone(n.list) }
-
-// Reason is the part of a note behind its field.
-func Reason(note string) string {
-	_, reason, _ := strings.Cut(note, ":")
-	return reason
-}
-
 // Told says what became of a value.
 type Told int
 
@@ -71,8 +26,7 @@ const (
 // which uses obj-case).
 type Object struct {
 	members map[string]json.RawMessage
-	names   map[string]string // of members, by what is common to all ways of writing them
-	path    string            // before the fields of notes
+	path    string // before the fields of notes
 	notes   *Notes
 }
 
@@ -85,29 +39,49 @@ func In(raw json.RawMessage, path string, notes *Notes) Object {
 	case kind(raw) != '{' || json.Unmarshal(raw, &o.members) != nil:
 		notes.Add(path, WrongType)
 	}
-	o.names = make(map[string]string, len(o.members))
-	for _, name := range slices.Sorted(maps.Keys(o.members)) {
-		if common := commonName(name); o.names[common] == "" {
-			o.names[common] = name
-		}
-	}
 	return o
 }
 
-// separators stand between the words of names.
-var separators = strings.NewReplacer("_", "", "-", "", " ", "")
+// sameName says whether two names differ in nothing but case and the separators between their words.
+func sameName(a, b string) bool {
+	i, j := 0, 0
+	for {
+		for i < len(a) && isSeparator(a[i]) {
+			i++
+		}
+		for j < len(b) && isSeparator(b[j]) {
+			j++
+		}
+		if i == len(a) || j == len(b) {
+			return i == len(a) && j == len(b)
+		}
+		if lower(a[i]) != lower(b[j]) {
+			return false
+		}
+		i, j = i+1, j+1
+	}
+}
 
-func commonName(name string) string { return strings.ToLower(separators.Replace(name)) }
+func isSeparator(c byte) bool { return c == '_' || c == '-' || c == ' ' }
 
-// named returns the member of a name, as it is written there or else in another way of writing it.
-func (o Object) named(name string) (string, json.RawMessage, bool) {
+func lower(c byte) byte {
+	if c >= 'A' && c <= 'Z' {
+		return c + 'a' - 'A'
+	}
+	return c
+}
+
+// named returns the member of a name, as it is written there or else in another way of writing it: of several, the first in order.
+func (o Object) named(name string) (written string, raw json.RawMessage, ok bool) {
 	if raw, ok := o.members[name]; ok {
 		return name, raw, true
 	}
-	if other, ok := o.names[commonName(name)]; ok {
-		return other, o.members[other], true
+	for other := range o.members {
+		if sameName(other, name) && (!ok || other < written) {
+			written, ok = other, true
+		}
 	}
-	return "", nil, false
+	return written, o.members[written], ok
 }
 
 // value returns the first of the named members that says anything, and the field that its notes are about.
@@ -393,11 +367,9 @@ func (o Object) Rest(but ...string) json.RawMessage {
 
 // Others are the members that none of the names stands for, by the names that they were given, sorted.
 func (o Object) Others(known ...string) []string {
-	common := make(map[string]bool, len(known))
-	for _, name := range known {
-		common[commonName(name)] = true
-	}
-	return slices.DeleteFunc(slices.Sorted(maps.Keys(o.members)), func(name string) bool { return common[commonName(name)] })
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(o.members)), func(name string) bool {
+		return slices.ContainsFunc(known, func(k string) bool { return sameName(k, name) })
+	})
 }
 
 // Over is the object with another's members where it has none of its own.
@@ -412,12 +384,7 @@ func (o Object) Over(beneath Object) Object {
 		}
 		members[name] = raw
 	}
-	merged := In(nil, o.path, o.notes)
-	merged.members = members
-	for name := range members {
-		merged.names[commonName(name)] = name
-	}
-	return merged
+	return Object{members: members, path: o.path, notes: o.notes}
 }
 
 // kind is the first byte of a JSON value.
@@ -438,7 +405,7 @@ func isEmptyList(raw json.RawMessage) bool {
 
 // isBlank says whether a value is a text without anything to be read, which says no more than null does.
 func isBlank(raw json.RawMessage) bool {
-	if kind(raw) != '"' {
+	if kind(raw) != '"' || len(raw) > 2 && raw[0] == '"' && raw[1] > ' ' && raw[1] < 0x80 && raw[1] != '\\' {
 		return false
 	}
 	var s string

@@ -97,13 +97,16 @@ func returned(p foreign.Object) (items []order.RefundItem, ok bool) {
 	return items, told != foreign.Unread
 }
 
+// orderEvents read what is reported of orders, by the names of the events.
+var orderEvents = map[string]func(p foreign.Object, orderID string) order.Report{
+	"Order Completed": completed, "Order Cancelled": cancelled, "Order Refunded": refunded, RefundFailed: refundFailed,
+}
+
 // orders maps the events of orders to reports of them. Nothing for an event that is another, or lacks what it must have, and for a
 // source that is not trusted, which is noted: it is then kept as it came.
 func orders(m Message, s Source, p foreign.Object) any {
-	read, ok := map[string]func(foreign.Object, string) order.Report{
-		"Order Completed": completed, "Order Cancelled": cancelled, "Order Refunded": refunded, RefundFailed: refundFailed,
-	}[m.Event]
-	if !ok {
+	read := orderEvents[m.Event]
+	if read == nil {
 		return nil
 	}
 	if !s.Trusted {

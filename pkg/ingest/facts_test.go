@@ -297,6 +297,10 @@ func TestC3_NearlyAnOrder(t *testing.T) {
 			t.Errorf("%s: %q", event, notes)
 		}
 	}
+	trimmings := one(t, "track", tracked("Order Completed", `{"order_id":"o1","total":19,"products":[{"product_id":"p1","name":[],"category":true}]}`))
+	if _, notes := ingest.Facts(trimmings, server); len(notes) != 2 || ingest.Doubt(trimmings, server) != "" {
+		t.Errorf("what only informs: %q, %q", notes, ingest.Doubt(trimmings, server))
+	}
 }
 
 // TestC3_NamesOfHelpers: what published clients' helpers write, in their own words.

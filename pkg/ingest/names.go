@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"slices"
 	"strings"
 
 	"defter/pkg/foreign"
@@ -56,20 +57,21 @@ func nearly(event string) string {
 	return ""
 }
 
-// isOrder says whether an event tells of an order.
-func isOrder(event string) bool {
-	return strings.HasPrefix(event, "Order ")
+// worth are the fields of an order's event on which its worth depends, as notes name them.
+var worth = []string{
+	"event", "properties.order_id", "properties.total", "properties.currency", "properties.subtotal", "properties.discount", "properties.tax", "properties.shipping",
+	"properties.products", "properties.products.product_id", "properties.products.quantity", "properties.products.price", "properties.refund_id", "properties.transaction_id",
 }
 
 // Doubt says why an order that a trusted source told of must be looked at, "" for no reason: something of what it is worth could
 // not be read, or it is none after all. Everything else that was not read is told by the notes alone.
 func Doubt(m Message, s Source) string {
-	if !s.Trusted || m.Type != "track" || !isOrder(m.Event) && !isOrder(nearly(m.Event)) {
+	if !s.Trusted || m.Type != "track" || orderEvents[m.Event] == nil && orderEvents[nearly(m.Event)] == nil {
 		return ""
 	}
 	_, notes := Facts(m, s)
 	for _, note := range notes {
-		if field, reason, _ := strings.Cut(note, ":"); reason != foreign.Cut {
+		if field, reason, _ := strings.Cut(note, ":"); reason != foreign.Cut && slices.Contains(worth, field) {
 			return "an order that is not understood whole: " + field + " is " + reason
 		}
 	}

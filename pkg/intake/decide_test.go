@@ -3,6 +3,7 @@ package intake_test
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -273,6 +274,36 @@ func TestABannersChoiceIsRecorded(t *testing.T) {
 	take := choose("false")
 	take.Customer = false
 	anybody.When(t, take).Then(at(now, fingerprint(browser, "m1"), refused)...)
+}
+
+// TestP5_AChoiceThatNobodyKnowsWhen is taken of who was never asked, and undoes no refusal; a refusal always counts.
+func TestP5_AChoiceThatNobodyKnowsWhen(t *testing.T) {
+	choose := func(chosen string) intake.Take {
+		return said(t, server, `{"type":"track","messageId":"m1","userId":"u1","event":"Segment Consent Preference Updated","timestamp":"some time ago",
+			"context":{"consent":{"categoryPreferences":{"Analytics":`+chosen+`}}}}`)
+	}
+	created := at(now.Add(-time.Hour), "", customer.Created{Source: "web"})
+	refused := append(created[:1:1], at(now.Add(-time.Minute), "", consent.Revoked{Purpose: consent.Analytics, Channel: consent.Push})...)
+	agreed := append(created[:1:1], at(now.Add(-time.Minute), "", granted(consent.Analytics, consent.Push))...)
+	for _, c := range []struct {
+		before []eventstore.New
+		chosen string
+		want   string
+	}{{created, "true", "consent.Granted"}, {refused, "true", ""}, {agreed, "false", "consent.Revoked"}} {
+		events, err := intake.Decide(intake.Decider.Fold(c.before...), choose(c.chosen))
+		if err != nil {
+			t.Fatal(err)
+		}
+		recorded := ""
+		for _, e := range events {
+			if kind := fmt.Sprintf("%T", e.Data); strings.HasPrefix(kind, "consent.") {
+				recorded = kind
+			}
+		}
+		if recorded != c.want {
+			t.Errorf("chosen %s: %q is recorded, want %q", c.chosen, recorded, c.want)
+		}
+	}
 }
 
 func TestNamed(t *testing.T) {
