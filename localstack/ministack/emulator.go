@@ -88,7 +88,7 @@ func install(ctx context.Context, work string) error {
 			return err
 		}
 	}
-	return logged(command(ctx, python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", requirements),
+	return logged(command(ctx, python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes", "--only-binary=:all:", "-r", requirements),
 		filepath.Join(work, "pip.log"))
 }
 
