@@ -29,15 +29,15 @@ type Context struct {
 // Page is where it was said.
 type Page struct{ URL, Title, Referrer string }
 
-// Shared is what the messages of a batch have in common, with the notes of its reading.
-type Shared struct {
+// common is what the messages of a batch have in common, with the notes of its reading.
+type common struct {
 	Context Context
 	Notes   []string
 	Err     error // why none of them can be kept: nobody knows what they agreed to
 }
 
 // shared reads the context of a batch, which becomes part of each of its messages.
-func (o Origin) shared() (s Shared) {
+func (o Origin) shared() (s common) {
 	if len(o.Context) == 0 {
 		return s
 	}

@@ -129,7 +129,7 @@ func ParseAtMost(body []byte, kind string, most int, receivedAt time.Time) (Requ
 	if !isObject(body) || !json.Valid(body) {
 		return Request{}, fault.New(fault.Invalid, "invalid-json", "the body must be a JSON object as the SDKs send it")
 	}
-	m, err := message(body, Origin{Kind: kind}, Shared{}, receivedAt)
+	m, err := message(body, Origin{Kind: kind}, common{}, receivedAt)
 	if err != nil {
 		return Request{}, fault.New(fault.Invalid, "invalid-event", "%s", err)
 	}
@@ -174,7 +174,7 @@ func Sender(raw json.RawMessage) (userID, anonymousID, messageID string) {
 
 // message reads one message. It is refused where it does not say who it is about, or what happened; whatever else cannot be read of
 // it is left out and noted.
-func message(raw []byte, origin Origin, shared Shared, receivedAt time.Time) (Message, error) {
+func message(raw []byte, origin Origin, shared common, receivedAt time.Time) (Message, error) {
 	clean, replaced, err := cleaned(raw)
 	switch {
 	case err != nil:
