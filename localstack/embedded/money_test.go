@@ -559,8 +559,10 @@ func TestP18_WhatTheWholePersonDid(t *testing.T) {
 		"reported": func(c customer) {
 			s.reports(c.id, "Order Completed", m{"order_id": unique("o"), "cart_id": "k1", "total": 10, "currency": "TRY"})
 		},
-		"placed here":      func(c customer) { s.post("/v1/orders", c.basket("cartId", "k1")).expect(201) },
-		"without its cart": func(c customer) { s.reports(c.id, "Order Completed", m{"order_id": unique("o"), "total": 10, "currency": "TRY"}) },
+		"placed here": func(c customer) { s.post("/v1/orders", c.basket("cartId", "k1")).expect(201) },
+		"without its cart": func(c customer) {
+			s.reports(c.id, "Order Completed", m{"order_id": unique("o"), "total": 10, "currency": "TRY"})
+		},
 	} {
 		c, visitor := s.registers(), unique("a")
 		fills(visitor, "k1")

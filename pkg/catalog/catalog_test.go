@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"defter/pkg/activity"
 	"defter/pkg/catalog"
+	"defter/pkg/money"
 	"defter/pkg/topology"
 )
 
@@ -223,5 +225,50 @@ func TestD1_OnlyWhatPeopleDoIsBehaviour(t *testing.T) {
 		if said := d.Name == "VisitorIdentified"; c.Behaviour(d.Name) == said { // what is said of oneself is kept
 			t.Errorf("%s is behaviour: %v", d.Name, said)
 		}
+	}
+}
+
+// TestP8_EveryAmountHasABound: whichever way an amount or a number of pieces comes in, its event's schema says the least and the most it can be.
+func TestP8_EveryAmountHasABound(t *testing.T) {
+	amounts := 0
+	var look func(where string, fields reflect.Type)
+	look = func(where string, fields reflect.Type) {
+		for fields.Kind() == reflect.Pointer || fields.Kind() == reflect.Slice {
+			fields = fields.Elem()
+		}
+		if fields.Kind() != reflect.Struct || fields == reflect.TypeFor[time.Time]() {
+			return
+		}
+		for i := range fields.NumField() {
+			field := fields.Field(i)
+			name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+			look(where+"."+name, field.Type)
+			kind := field.Type
+			if kind.Kind() == reflect.Pointer {
+				kind = kind.Elem()
+			}
+			isAmount, isQuantity := strings.HasSuffix(name, "Minor"), strings.HasSuffix(strings.ToLower(name), "quantity")
+			if kind.Kind() != reflect.Int64 || !isAmount && !isQuantity {
+				continue
+			}
+			amounts++
+			bounds := map[string]int64{}
+			for rule := range strings.SplitSeq(field.Tag.Get("jsonschema"), ",") {
+				if key, value, ok := strings.Cut(rule, "="); ok {
+					bounds[key], _ = strconv.ParseInt(value, 10, 64)
+				}
+			}
+			least, bounded := bounds["minimum"]
+			if most := bounds["maximum"]; !bounded || most == 0 || isAmount && most != money.Max || isAmount && least != 0 && least != -money.Max {
+				t.Errorf("%s.%s is from %d to %d, bounded %v", where, name, least, most, bounded)
+			}
+		}
+	}
+	c := catalog.New()
+	for _, name := range c.Names() {
+		look(name, c.Type(name))
+	}
+	if amounts < 25 {
+		t.Errorf("%d amounts", amounts)
 	}
 }
