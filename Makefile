@@ -4,11 +4,12 @@ ARCH      ?= arm64
 GO_FILES   = $(shell git ls-files '*.go')
 CDK        = infra/cli/node_modules/.bin/cdk
 ENGINE     = localstack/engine/node_modules/.package-lock.json
+CFNLINT    = build/cfn-lint/bin/cfn-lint
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION = 20
 
-.PHONY: help run test test-infra test-localstack lint vet demo histories bench generate build-functions synth diff deploy golden clean
+.PHONY: help run test test-infra test-localstack lint vet demo histories audit bench generate build-functions synth diff deploy golden clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -22,8 +23,13 @@ test: $(ENGINE) demo/node_modules localstack/sdks/node_modules ## every test bel
 	go test ./...
 	cd demo && npm test --silent
 
-test-infra: infra/cli/node_modules ## the CDK app: roles, goldens, cdk-nag
+test-infra: infra/cli/node_modules $(CFNLINT) ## the CDK app: roles, goldens, cdk-nag, cfn-lint
 	go test ./infra -count=1
+	@mkdir -p build/templates && for f in infra/testdata/*.golden.json; do cp $$f build/templates/$$(basename $$f .golden.json).json; done
+	$(CFNLINT) build/templates/*.json
+
+audit: demo/node_modules localstack/sdks/node_modules ## licences of all dependencies against those allowed; known vulnerabilities, where they can be asked for
+	go run ./cmd/audit
 
 test-localstack: infra/cli/node_modules ## deploy on an AWS emulator, and tell the end-to-end story there
 	$(MAKE) build-functions ARCH=$$(go env GOARCH) FUNCTIONS=build/functions-$$(go env GOARCH)
@@ -75,6 +81,11 @@ $(ENGINE): localstack/engine/package-lock.json
 
 infra/cli/node_modules: infra/cli/package-lock.json
 	npm ci --prefix infra/cli --no-audit --no-fund --silent
+	@touch $@
+
+$(CFNLINT): infra/cli/requirements.txt
+	python3 -m venv build/cfn-lint
+	build/cfn-lint/bin/pip install --quiet --disable-pip-version-check --require-hashes --only-binary=:all: -r infra/cli/requirements.txt
 	@touch $@
 
 demo/node_modules: demo/package-lock.json

@@ -87,6 +87,8 @@ func newMachine(stack constructs.Construct, p *Platform, row topology.Machine, s
 			IncludeExecutionData: jsii.Bool(false),
 		},
 	})
+	policy := role.Node().FindChild(jsii.String("DefaultPolicy")).Node().DefaultChild().(awsiam.CfnPolicy)
+	machine.Node().DefaultChild().(awsstepfunctions.CfnStateMachine).AddOverride(jsii.String("DependsOn"), []*string{policy.LogicalId()}) // the role is referred to
 	accept(role, "AwsSolutions-IAM5", "Delivering logs and traces are actions of the account: AWS lets no resource be named for them.")
 	accept(machine, "AwsSolutions-SF1", "Every step a run takes is an event in the ledger; logging each transition as well would cost more than making it. Errors are logged.")
 	return machine
