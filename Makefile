@@ -16,7 +16,7 @@ help: ## list the commands
 
 run: $(ENGINE) ## run everything on this machine (PORT, DATA_DIR, WELCOME_DELAY, LOG_LEVEL)
 	@echo 'Building …'
-	@go build -o bin/defter ./cmd/defter
+	@go build -ldflags "-X defter/pkg/openapi.commit=$$(git describe --always --abbrev=40 --dirty=+dirty --exclude='*' 2>/dev/null)" -o bin/defter ./cmd/defter
 	@exec bin/defter
 
 test: $(ENGINE) demo/node_modules localstack/sdks/node_modules ## every test below the emulator's level

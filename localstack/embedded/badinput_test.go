@@ -83,7 +83,7 @@ var wrongFor = map[string][]string{
 	"flag":   {`1`, `"true"`, `[]`, `{}`},
 	"list":   {`1`, `"a"`, `true`, `{}`, `[1]`, `[[]]`, `[{}]`},
 	"object": {`1`, `"a"`, `true`, `[]`, `{"surprise":{}}`, `{"line1":[1]}`, `{"line1":1}`},
-	"map":    {`1`, `"a"`, `true`, `[]`, `{"":1}`, `{"a":[1]}`, `{"a":{}}`, `{"a":1e400}`, `{"` + strings.Repeat("n", 101) + `":1}`},
+	"map":    {`1`, `"a"`, `true`, `[]`, `{"":1}`, `{"a":1e400}`, `{"` + strings.Repeat("n", 101) + `":1}`},
 }
 
 func TestBadBodies(t *testing.T) {

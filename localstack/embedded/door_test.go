@@ -390,3 +390,36 @@ func TestP17_Encodings(t *testing.T) {
 		s.sdk().with("Content-Encoding", encoding).post("/v1/track", body).refused(415, "unsupported-encoding")
 	}
 }
+
+// TestC7_TheContract says what the API does.
+func TestC7_TheContract(t *testing.T) {
+	s := begin(t)
+	c := s.registers("email", "ada@mail.example")
+	for _, path := range []string{c.path("?asOf="), c.path("?version="), c.path("/events?from="), c.path("/events?limit="), "/v1/quarantine?cursor=", "/v1/customers?email="} {
+		s.get(path).refused(400, "empty-parameter")
+	}
+	c.patch(c.path(""), m{"attributes": m{"sizes": m{"shoe": []int{41, 42}}}}).expect(200).has("attributes.sizes.shoe.1", 42)
+	c.patch(c.path(""), `{"attributes":{"deep":`+strings.Repeat("[", 30)+strings.Repeat("]", 30)+`}}`).refused(400, "invalid-attribute")
+	s.post("/v1/customers", m{"email": "x@mail.example", "termsAccepted": true, "unknown": 1}).refused(400, "invalid-json")
+	description := s.get("/openapi.json").expect(200)
+	if closed := description.at("components.schemas.AppRegisterRequest.additionalProperties"); closed != false {
+		t.Errorf("unknown fields of a request are described as allowed: %v", closed)
+	}
+	paths, _ := description.at("paths").(m)
+	for path, operations := range paths {
+		if strings.Contains(path, "+}") {
+			t.Errorf("%s is no template", path)
+		}
+		if commands, _ := operations.(m)["post"].(m); commands != nil && strings.HasPrefix(path, "/v1/customers") {
+			if answers := commands["responses"].(m); answers["409"] == nil || answers["401"] == nil || answers["429"] == nil {
+				t.Errorf("%s answers %d kinds of errors", path, len(answers))
+			}
+		}
+	}
+
+	s.sdk().post("/v1/batch", `{"batch":[`+strings.TrimSuffix(strings.Repeat(`{"type":"dance","userId":"u1"},`, 40), ",")+`]}`).expect(200)
+	s.advance("721h")
+	if a := s.get("/v1/quarantine?limit=10").expect(200); a.at("nextCursor") != nil || len(a.at("messages").([]any)) != 0 {
+		t.Errorf("what has expired is a page: %s", a.body)
+	}
+}

@@ -157,6 +157,11 @@ func (a *App) API(answer answerFunc, repeat repeatFunc) lambdaio.Handler {
 		if err := a.authenticate(ctx, c); err != nil {
 			return lambdaio.Response{}, err
 		}
+		for _, name := range slices.Sorted(maps.Keys(c.Query)) {
+			if slices.Contains(c.Query[name], "") { // what is not asked for is left out
+				return lambdaio.Response{}, fault.New(fault.Invalid, "empty-parameter", "the parameter %.100q is empty: leave it out", name)
+			}
+		}
 		if err := c.Load(maxBody); err != nil {
 			return lambdaio.Response{}, err
 		}

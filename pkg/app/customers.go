@@ -248,14 +248,8 @@ func profilePatch(c *Call) (func(customer.State) (customer.UpdateProfile, error)
 		if name == "" || len(name) > 100 {
 			return nil, fault.New(fault.Invalid, "invalid-attribute", "an attribute's name has 1 to 100 bytes")
 		}
-		switch v := value.(type) {
-		case nil, string, bool:
-		case json.Number:
-			if _, err := v.Float64(); err != nil {
-				return nil, fault.New(fault.Invalid, "invalid-attribute", "an attribute's number is beyond the range of machines")
-			}
-		default:
-			return nil, fault.New(fault.Invalid, "invalid-attribute", "an attribute must be a string, a number, a boolean or null")
+		if err := checkAttribute(value, 1); err != nil {
+			return nil, err
 		}
 	}
 	return func(s customer.State) (customer.UpdateProfile, error) {
@@ -280,6 +274,35 @@ func profilePatch(c *Call) (func(customer.State) (customer.UpdateProfile, error)
 		}
 		return update, err
 	}, nil
+}
+
+// maxAttributeDepth is how deep lists and objects may be nested in an attribute.
+const maxAttributeDepth = 20
+
+// checkAttribute refuses what no machine could read again.
+func checkAttribute(value any, depth int) error {
+	if depth > maxAttributeDepth {
+		return fault.New(fault.Invalid, "invalid-attribute", "an attribute is nested at most %d deep", maxAttributeDepth)
+	}
+	switch v := value.(type) {
+	case json.Number:
+		if _, err := v.Float64(); err != nil {
+			return fault.New(fault.Invalid, "invalid-attribute", "an attribute's number is beyond the range of machines")
+		}
+	case []any:
+		for _, element := range v {
+			if err := checkAttribute(element, depth+1); err != nil {
+				return err
+			}
+		}
+	case map[string]any:
+		for _, member := range v {
+			if err := checkAttribute(member, depth+1); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // mergedAddress is an address after a JSON merge patch of it, whose types are checked already.

@@ -217,8 +217,12 @@ func (a *App) listQuarantine(ctx context.Context, c *Call) (lambdaio.Response, e
 	}
 	list, size := QuarantineList{Messages: []QuarantinedShown{}}, 0
 	for i, row := range rows {
+		if expired(row, a.Now()) { // and so is whatever is older, which the table has not removed yet
+			more = false
+			break
+		}
 		shown, _, err := a.showQuarantined(ctx, row)
-		if errors.Is(err, eventstore.ErrErased) || expired(row, a.Now()) {
+		if errors.Is(err, eventstore.ErrErased) {
 			continue
 		}
 		if err != nil {

@@ -223,6 +223,11 @@ func JSON() ([]byte, error) {
 			}
 		}
 	}
+	for name, schema := range r.Spec.Components.Schemas {
+		if strings.HasPrefix(name, "App") && strings.HasSuffix(name, "Request") { // unknown fields are refused
+			schema["additionalProperties"] = false
+		}
+	}
 	raw, err := json.MarshalIndent(r.Spec, "", "  ")
 	return append(raw, '\n'), err
 }
