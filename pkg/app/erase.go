@@ -145,6 +145,13 @@ func (a *App) erasureShown(ctx context.Context, stream string, underWay int) (la
 	if certificate, ok, err := a.certificate(ctx, stream); err != nil || ok { // completed meanwhile
 		return lambdaio.Response{Status: 200, Body: certificate}, err
 	}
+	head, err := a.Log.Load(ctx, stream)
+	if err != nil {
+		return lambdaio.Response{}, err
+	}
+	if _, isCustomer := view.CustomerID(stream); isCustomer && head.Version == 0 {
+		return lambdaio.Response{}, existing(record.State{})
+	}
 	return lambdaio.Response{}, fault.New(fault.NotFound, "no-erasure", "nobody asked for this erasure")
 }
 
