@@ -397,7 +397,7 @@ func TestTheTableTheProgramsAndTheLocalRunAgree(t *testing.T) {
 // TestB19_ProgramsHaveThePartsTheyMayUse: a client is made where the row allows its use, and nowhere else.
 func TestB19_ProgramsHaveThePartsTheyMayUse(t *testing.T) {
 	parts := map[string]string{"bus": topology.Bus, "emails": topology.EmailQueue, "journeys": topology.Journeys, "ses": topology.EmailIdentity,
-		"payments": topology.Payments, "charges": topology.PaymentKey, "archive": topology.Archive}
+		"payments": topology.Payments, "erasures": topology.Erasures, "charges": topology.PaymentKey, "archive": topology.Archive}
 	started := programs(t)
 	for _, row := range topology.Functions {
 		for name, resource := range parts {
@@ -504,7 +504,7 @@ func TestS10_RowsMayDoNoMoreThanTheyNeed(t *testing.T) {
 	services := map[string]string{
 		topology.Events: "dynamodb:", topology.Views: "dynamodb:", topology.Keys: "dynamodb:", topology.Bus: "events:", topology.EmailQueue: "sqs:",
 		topology.Journeys: "states:", topology.MasterKey: "kms:", topology.APIKeySecret: "secretsmanager:",
-		topology.Payments: "states:", topology.PaymentKey: "secretsmanager:",
+		topology.Payments: "states:", topology.Erasures: "states:", topology.PaymentKey: "secretsmanager:",
 		topology.EmailIdentity: "ses:", topology.Archive: "s3:",
 	}
 	writes := []string{"dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem", "dynamodb:BatchWriteItem"}
@@ -584,7 +584,7 @@ func TestB22_ProjectionsHaveNoSideEffects(t *testing.T) {
 			continue
 		}
 		n++
-		for _, resource := range []string{topology.Bus, topology.EmailQueue, topology.Journeys, topology.EmailIdentity, topology.Payments, topology.PaymentKey, topology.Archive} {
+		for _, resource := range []string{topology.Bus, topology.EmailQueue, topology.Journeys, topology.EmailIdentity, topology.Payments, topology.Erasures, topology.PaymentKey, topology.Archive} {
 			if len(actions(row, resource)) > 0 {
 				t.Errorf("%s may use %s", row.Name, resource)
 			}

@@ -1,4 +1,4 @@
-// Command erase-customer is a Lambda function: erase a customer: destroy the data key, the lookups and the views, and certify it.
+// Command erase-customer is a Lambda function: erase a customer or a visitor: destroy the data keys, the lookups and the views, and certify it.
 package main
 
 import (

@@ -162,6 +162,7 @@ func callsOf(id string) map[string]func(s *story) *reply {
 		"GET /v1/customers/{id}/identities":                      send("GET", path+"/identities", nil),
 		"POST /v1/customers/{id}/identities":                     send("POST", path+"/identities", m{"anonymousId": "phone"}),
 		"DELETE /v1/customers/{id}/identities/{kind}/{identity}": send("DELETE", path+"/identities/anonymous/phone", nil),
+		"GET /v1/customers/{id}/erasure":                         send("GET", path+"/erasure", nil),
 		"POST /v1/customers/{id}/erasure":                        send("POST", path+"/erasure", m{}),
 	}
 }
@@ -223,6 +224,8 @@ func TestStrangersAreRefused(t *testing.T) {
 	calls["GET /v1/sources"] = send("GET", "/v1/sources", nil)
 	calls["PATCH /v1/sources/{id}"] = send("PATCH", "/v1/sources/dev", m{"enabled": false})
 	calls["POST /v1/sources/{id}/write-keys"] = send("POST", "/v1/sources/dev/write-keys", m{})
+	calls["POST /v1/visitors/{id}/erasure"] = send("POST", "/v1/visitors/v-1/erasure", m{})
+	calls["GET /v1/visitors/{id}/erasure"] = send("GET", "/v1/visitors/v-1/erasure", nil)
 	calls["GET /v1/quarantine"] = send("GET", "/v1/quarantine", nil)
 	calls["POST /v1/quarantine/{id}/release"] = send("POST", "/v1/quarantine/ZGV2/release", m{})
 	calls["GET /v1/consents"] = func(s *story) *reply { return s.get("/v1/consents?purpose=marketing&channel=email") }

@@ -262,6 +262,8 @@ func (s *System) build(ctx context.Context) error {
 			s.App.Journeys = m
 		case topology.Payments:
 			s.App.PaymentRuns = m
+		case topology.Erasures:
+			s.App.Erasures = m
 		}
 	}
 	for _, f := range topology.Functions {

@@ -201,7 +201,7 @@ func TestWhatIsLeftOfTheErased(t *testing.T) {
 	for key := range s.items(topology.Views) {
 		stream, row, _ := strings.Cut(key, " ")
 		switch {
-		case strings.HasPrefix(row, "AUDIT#"), strings.HasPrefix(stream, "COMPLIANCE#"), strings.HasPrefix(stream, "QUARANTINE#"), strings.HasPrefix(stream, "QUARANTINED#"), stream == "CHECKPOINT": // the latter a keyed hash of a message's id
+		case strings.HasPrefix(row, "AUDIT#"), strings.HasPrefix(stream, "COMPLIANCE#"), strings.HasPrefix(stream, "ERASED#"), strings.HasPrefix(stream, "QUARANTINE#"), strings.HasPrefix(stream, "QUARANTINED#"), stream == "CHECKPOINT": // the latter a keyed hash of a message's id
 		case row == view.Profiles.Name, row == view.Consents.Name, row == view.Preferences.Name:
 			if item := s.items(topology.Views)[key]; strings.Contains(item, `"p":`) || strings.Contains(item, "analytics") || strings.Contains(item, "shoes") {
 				t.Errorf("left: %s %s", key, item)

@@ -54,6 +54,7 @@ type App struct {
 	Email    Provider
 	// PaymentRuns is the state machine of charges and refunds.
 	PaymentRuns Starter
+	Erasures    Starter // the state machine of erasures
 	Settings    Settings
 	Fixed       map[string]ingest.Source // sources beside those that are stored, by write key
 	Now         func() time.Time

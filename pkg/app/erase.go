@@ -3,54 +3,68 @@ package app
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 	"time"
 
 	"defter/pkg/customer"
 	"defter/pkg/eventstore"
 	"defter/pkg/fault"
-	"defter/pkg/identity"
 	"defter/pkg/lambdaio"
 	"defter/pkg/record"
 	"defter/pkg/view"
 )
 
-// EraseRequest is the body of POST /v1/customers/{id}/erasure.
+// EraseRequest is the body of POST …/erasure.
 type EraseRequest struct {
 	Reason string `json:"reason,omitempty" enum:"gdpr-request,data-retention-policy" default:"gdpr-request"`
 }
 
-// Certificate shows that a customer was erased. It names nothing but the id that the business used.
+// Certificate says how far an erasure has come, system by system; of a completed one it is the proof. It names nothing but the id that the
+// business used.
 type Certificate struct {
 	CertificateID string    `json:"certificateId"`
-	CustomerID    string    `json:"customerId"`
+	CustomerID    string    `json:"customerId,omitempty" description:"of an erased customer"`
+	VisitorID     string    `json:"visitorId,omitempty" description:"of an erased visitor"`
+	Status        string    `json:"status" enum:"under-way,completed"`
 	Reason        string    `json:"reason"`
 	DeletionType  string    `json:"deletionType" enum:"anonymize"`
 	RequestedAt   time.Time `json:"requestedAt"`
-	CompletedAt   time.Time `json:"completedAt"`
+	CompletedAt   time.Time `json:"completedAt,omitzero"`
 	Systems       []Erased  `json:"systems"`
 }
 
-// Erased is what was done in one system.
+// Erased is what was done in one system, or is to be done.
 type Erased struct {
-	System string `json:"system"`
-	Action string `json:"action"`
-	Items  int    `json:"items"`
+	System      string    `json:"system"`
+	Action      string    `json:"action"`
+	Status      string    `json:"status" enum:"pending,under-way,done"`
+	Items       int       `json:"items"`
+	CompletedAt time.Time `json:"completedAt,omitzero"`
 }
 
-const certificateKey = "CERTIFICATE"
+// The states of an erasure and of a system in it.
+const (
+	erasurePending   = "pending"
+	erasureUnderWay  = "under-way"
+	erasureDone      = "done"
+	erasureCompleted = "completed"
+)
 
-func complianceKey(customerID string) string { return "COMPLIANCE#erasure#" + customerID }
+const (
+	// The request that asks for an erasure does as much of it as fits. Most customers are erased before it is answered.
+	erasureInline = 5 * time.Second
+	// The machine begins when the request has had its time, so that the two do not do the same work.
+	erasureGrace = 10 * time.Second
 
-// eraseCustomer erases a customer and whatever turned out to be theirs, visitors and former ids: lookups, views, messages and the data keys. A
-// call that was interrupted is made again and goes on where it stopped; one that was completed answers the same
-// certificate.
-func (a *App) eraseCustomer(ctx context.Context, c *Call) (lambdaio.Response, error) {
-	id, err := a.customerID(ctx, c)
+	erasureActor = "system:run-erasure-step"
+)
+
+// eraseSubject answers POST /v1/customers/{id}/erasure and POST /v1/visitors/{id}/erasure: from now on nothing is taken of
+// them any more, and everything personal is removed step by step. A call that was interrupted may be made again; a completed
+// erasure answers the same certificate.
+func (a *App) eraseSubject(ctx context.Context, c *Call) (lambdaio.Response, error) {
+	stream, err := a.subject(ctx, c)
 	if err != nil {
 		return lambdaio.Response{}, err
 	}
@@ -58,124 +72,113 @@ func (a *App) eraseCustomer(ctx context.Context, c *Call) (lambdaio.Response, er
 	if err := decode(c, &in); err != nil {
 		return lambdaio.Response{}, err
 	}
-	stream := view.CustomerStream(id)
-	if certificate, ok, err := a.certificate(ctx, id); err != nil || ok {
+	if certificate, ok, err := a.certificate(ctx, stream); err != nil || ok {
 		return lambdaio.Response{Status: 200, Body: certificate}, err
 	}
-	state, _, err := a.command(ctx, c, stream, 200, func(s record.State, at time.Time) ([]any, []eventstore.Claim, error) {
-		if s.Customer.Status == customer.StatusErased {
-			return nil, nil, nil // all but the certificate was done
-		}
-		if s.Customer.Exists() && s.Order.MoneyMoves() {
-			return nil, nil, fault.New(fault.Rejected, "payment-under-way", "a payment or a refund of this customer is under way: ask again in an hour, so that no money is lost")
-		}
-		events, err := customer.Decide(s.Customer, customer.RequestDeletion{Reason: in.Reason, DeletionType: "anonymize"})
+	_, _, err = a.command(ctx, c, stream, 200, func(s record.State, _ time.Time) ([]any, []eventstore.Claim, error) {
+		events, err := requestErasure(stream, s, in.Reason)
 		return events, nil, err
 	})
 	if err != nil {
 		return lambdaio.Response{}, err
 	}
-	certificate, others, err := a.erasure(ctx, id)
+	return a.erasureAnswer(ctx, stream)
+}
+
+// requestErasure decides whether a stream may be erased.
+func requestErasure(stream string, s record.State, reason string) ([]any, error) {
+	if s.Customer.Status == customer.StatusErased {
+		return nil, nil // all but the certificate was done
+	}
+	if !erased(s) && s.Order.MoneyMoves() {
+		return nil, fault.New(fault.Rejected, "payment-under-way", "a payment or a refund of this customer is under way: ask again in an hour, so that no money is lost")
+	}
+	_, isCustomer := view.CustomerID(stream)
+	switch {
+	case !isCustomer && s.Identity.First == 0 && len(s.Identity.Claims) == 0 && !erased(s):
+		return nil, fault.New(fault.NotFound, "visitor-not-found", "there is no such visitor")
+	case !isCustomer && s.Identity.Owner() != "" && !erased(s):
+		return nil, fault.New(fault.Rejected, "visitor-is-customer", "this visitor turned out to be a customer: erase the customer, or say first that it is somebody else")
+	case !isCustomer && !erased(s):
+		s.Customer.Status = customer.StatusActive // visitors are never registered
+	}
+	return customer.Decide(s.Customer, customer.RequestDeletion{Reason: reason, DeletionType: "anonymize"})
+}
+
+// erasureAnswer goes on with an erasure as far as the request's time allows, and says how far it has come.
+func (a *App) erasureAnswer(ctx context.Context, stream string) (lambdaio.Response, error) {
+	if err := a.beginErasure(ctx, stream); err != nil {
+		return lambdaio.Response{}, err
+	}
+	if _, err := a.goOnErasing(ctx, stream, erasureInline); err != nil {
+		return lambdaio.Response{}, fmt.Errorf("erase: %w", err)
+	}
+	return a.erasureShown(ctx, stream, 202)
+}
+
+// repeatErasure answers an erasure again.
+func (a *App) repeatErasure(ctx context.Context, _ *Call, stream string, _ int64, _ int) (lambdaio.Response, error) {
+	return a.erasureAnswer(ctx, stream)
+}
+
+// getErasure answers GET …/erasure.
+func (a *App) getErasure(ctx context.Context, c *Call) (lambdaio.Response, error) {
+	stream, err := a.subject(ctx, c)
 	if err != nil {
 		return lambdaio.Response{}, err
 	}
-	streams := append([]string{stream}, others...)
-	if certificate.Systems, err = a.erase(ctx, state.Customer, streams); err != nil {
-		return lambdaio.Response{}, fmt.Errorf("erase customer: %w", err)
+	return a.erasureShown(ctx, stream, 200)
+}
+
+// erasureShown is the certificate, or else how far the erasure has come, with the status for that.
+func (a *App) erasureShown(ctx context.Context, stream string, underWay int) (lambdaio.Response, error) {
+	if certificate, ok, err := a.certificate(ctx, stream); err != nil || ok {
+		return lambdaio.Response{Status: 200, Body: certificate}, err
 	}
-	if certificate.CompletedAt.IsZero() {
-		certificate.CompletedAt = a.Now().UTC()
-	}
-	for _, s := range streams {
-		if err := a.completeErasure(ctx, c, s, certificate); err != nil {
-			return lambdaio.Response{}, fmt.Errorf("complete the erasure: %w", err)
-		}
-	}
-	if err := a.Email.Forget(ctx, id); err != nil { // what was on its way meanwhile
-		return lambdaio.Response{}, fmt.Errorf("forget messages: %w", err)
-	}
-	data, err := json.Marshal(certificate)
+	e, ok, err := a.loadErasure(ctx, stream)
 	if err != nil {
 		return lambdaio.Response{}, err
 	}
-	created, err := a.Views.Table.Create(ctx, view.Row{PK: complianceKey(id), SK: certificateKey, Data: data})
-	if err == nil && !created { // it was asked for twice at once
-		certificate, _, err = a.certificate(ctx, id)
+	if ok {
+		return lambdaio.Response{Status: underWay, Body: e.Certificate}, nil
 	}
-	return lambdaio.Response{Status: 200, Body: certificate}, err
-}
-
-// erasure reads what is known of an erasure under way from the stream itself, which tells it also when the erasure was
-// interrupted: the certificate as begun, and the streams of visitors and former ids that are linked and nobody else's.
-func (a *App) erasure(ctx context.Context, id string) (certificate Certificate, others []string, err error) {
-	certificate = Certificate{CustomerID: id, DeletionType: "anonymize"}
-	linked := map[string]bool{}
-	var own identity.State // from the events: the record of an erased customer has no claims
-	link := func(f view.Facts, linkedNow bool) {
-		for _, s := range view.Linked(f) {
-			linked[s] = linkedNow && s != view.CustomerStream(id)
-		}
+	if certificate, ok, err := a.certificate(ctx, stream); err != nil || ok { // completed meanwhile
+		return lambdaio.Response{Status: 200, Body: certificate}, err
 	}
-	for e, err := range a.Log.Events(ctx, view.CustomerStream(id), 1, 0) {
-		if err != nil {
-			return certificate, nil, err
-		}
-		own = identity.Evolve(own, e.Data, e.OccurredAt)
-		switch d := e.Data.(type) {
-		case customer.VisitorLinked:
-			link(view.Facts{Visitors: []string{d.VisitorID}}, true)
-		case customer.VisitorUnlinked:
-			link(view.Facts{Visitors: []string{d.VisitorID}}, false)
-		case customer.Aliased:
-			link(view.Facts{Aliases: []string{d.PreviousID}}, true)
-		case customer.Unaliased:
-			link(view.Facts{Aliases: []string{d.PreviousID}}, false)
-		case customer.DeletionRequested:
-			certificate.CertificateID, certificate.Reason, certificate.RequestedAt = e.ID, d.Reason, e.RecordedAt
-		case customer.DataDeleted:
-			certificate.CompletedAt = d.CompletedAt
-		}
-	}
-	owners, err := identity.Follow(id, own, a.claimsOn(ctx))
-	if err != nil {
-		return certificate, nil, err
-	}
-	linked[view.CustomerStream(owners.Head)] = false // of a circle it is nobody's
-	for _, stream := range slices.Sorted(maps.Keys(linked)) {
-		if !linked[stream] {
-			continue
-		}
-		head, err := a.Log.Load(ctx, stream, record.Fold)
-		if err != nil {
-			return certificate, nil, err
-		}
-		s := record.Fold.Of(head)
-		_, isCustomer := view.CustomerID(stream)
-		if owner := s.Identity.Owner(); head.Version > 0 && (owner == id || owner == "" && !isCustomer || erased(s)) {
-			others = append(others, stream)
-		}
-	}
-	return certificate, others, nil
-}
-
-// repeatCertificate answers an erasure again.
-func (a *App) repeatCertificate(ctx context.Context, c *Call, stream string, _ int64, status int) (lambdaio.Response, error) {
-	id, _ := view.CustomerID(stream)
-	certificate, ok, err := a.certificate(ctx, id)
+	head, err := a.Log.Load(ctx, stream)
 	if err != nil {
 		return lambdaio.Response{}, err
 	}
-	if !ok { // it was interrupted: go on
-		again := *c
-		again.key = "" // claimed already
-		return a.eraseCustomer(ctx, &again)
+	if _, isCustomer := view.CustomerID(stream); isCustomer && head.Version == 0 {
+		return lambdaio.Response{}, existing(record.State{})
 	}
-	return lambdaio.Response{Status: status, Body: certificate}, nil
+	return lambdaio.Response{}, fault.New(fault.NotFound, "no-erasure", "nobody asked for this erasure")
 }
 
-func (a *App) certificate(ctx context.Context, id string) (Certificate, bool, error) {
+// subject is the stream of whom a call is about: a customer's or a visitor's.
+func (a *App) subject(ctx context.Context, c *Call) (string, error) {
+	id, err := a.customerID(ctx, c)
+	if err != nil {
+		return "", err
+	}
+	if strings.Contains(c.Route, "/v1/visitors/") {
+		return view.VisitorStream(id), nil
+	}
+	return view.CustomerStream(id), nil
+}
+
+func complianceKey(stream string) string {
+	if id, ok := view.CustomerID(stream); ok {
+		return "COMPLIANCE#erasure#" + id
+	}
+	return "COMPLIANCE#erasure#" + stream
+}
+
+const certificateKey = "CERTIFICATE"
+
+func (a *App) certificate(ctx context.Context, stream string) (Certificate, bool, error) {
 	var certificate Certificate
-	row, ok, err := a.Views.Table.Get(ctx, complianceKey(id), certificateKey)
+	row, ok, err := a.Views.Table.Get(ctx, complianceKey(stream), certificateKey)
 	if err != nil || !ok {
 		return certificate, false, err
 	}
@@ -185,94 +188,23 @@ func (a *App) certificate(ctx context.Context, id string) (Certificate, bool, er
 	return certificate, true, nil
 }
 
-// erase removes everything that is derived, and the keys last: without them the rest could not be found any more.
-func (a *App) erase(ctx context.Context, s customer.State, streams []string) ([]Erased, error) {
-	var done []Erased
-	rows, lookups, emails := 0, 0, 0
-	for i, st := range streams {
-		other, isCustomer := view.CustomerID(st)
-		if i > 0 {
-			head, err := a.Log.Load(ctx, st, record.Fold)
-			if err != nil {
-				return nil, err
-			}
-			s = record.Fold.Of(head).Customer
-		}
-		if s.Email != "" {
-			key, err := a.emailKey(ctx, s.Email)
-			if err != nil {
-				return nil, err
-			}
-			if err := a.Log.Store.Unclaim(ctx, key, st); err != nil {
-				return nil, err
-			}
-			emails++
-		}
-		if isCustomer {
-			n, err := a.Views.RemoveConsents(ctx, st)
-			if err != nil {
-				return nil, err
-			}
-			lookups += n
-			if err := a.Email.Forget(ctx, other); err != nil {
-				return nil, err
-			}
-		}
-		hints, err := a.Views.Hints(ctx, st)
-		if err != nil {
-			return nil, err
-		}
-		if err := a.Views.Table.Delete(ctx, hints...); err != nil {
-			return nil, err
-		}
-		keys, err := a.Views.Table.Keys(ctx, st, "")
-		if err != nil {
-			return nil, err
-		}
-		rows += len(keys)
-		kept := keys[:0]
-		for _, k := range keys {
-			switch {
-			case k[1] == view.Profiles.Name: // with the lookup of behaviour to be archived
-				if err := a.Views.RemoveProfile(ctx, st); err != nil {
-					return nil, err
-				}
-			case k[1] == view.Consents.Name, strings.HasPrefix(k[1], "AUDIT#"): // the trail holds nothing personal
-				rows--
-			default:
-				kept = append(kept, k)
-			}
-		}
-		if err := a.Views.Table.Delete(ctx, kept...); err != nil {
-			return nil, err
-		}
-	}
-	if emails > 0 {
-		done = append(done, Erased{"lookup by email", "removed", emails})
-	}
-	done = append(done, Erased{"lookups by consent", "removed", lookups}, Erased{"views and messages", "removed", rows})
-	for _, st := range streams {
-		if err := errors.Join(a.Log.Store.DropSnapshots(ctx, st, record.Fold.Name, "seen"), a.Keyring.Destroy(ctx, st)); err != nil {
-			return nil, err
-		}
-		a.Log.Cache.Forget(st)
-	}
-	return append(done, Erased{"data keys", "destroyed", len(streams)}), nil
+// ErasureRun is what travels through the state machine of erasures: whom it is about. How far it has come is in the erasure's own rows.
+type ErasureRun struct {
+	Stream   string `json:"stream"`
+	Failures int    `json:"failures,omitempty"` // of the step, one after the other
+	Until    string `json:"until"`
+	Done     bool   `json:"done"`
 }
 
-func (a *App) completeErasure(ctx context.Context, c *Call, stream string, certificate Certificate) error {
-	_, _, err := a.Log.Handle(ctx, eventstore.Command{
-		Stream: stream, Folds: []eventstore.AnyFold{record.Fold}, Fact: true,
-		Meta: eventstore.Meta{Actor: c.Actor, Source: "api", CorrelationID: correlation(c)},
-		Decide: func(h *eventstore.Head) (eventstore.Decision, error) {
-			s := record.Fold.Of(h).Customer
-			if s.Status == customer.StatusErased || h.Version == 0 {
-				return eventstore.Decision{}, nil
-			}
-			return eventstore.Decision{Events: eventstore.Happened(customer.DataDeleted{
-				DeletionType: certificate.DeletionType, CompletedAt: certificate.CompletedAt, CertificateID: certificate.CertificateID,
-			})}, nil
-		},
-	})
-	return err
+// TriggerErasures starts the run of an erasure that was asked for, once however often the event is delivered. So it is finished
+// whatever becomes of the request.
+func (a *App) TriggerErasures(ctx context.Context, e eventstore.Event) error {
+	if _, asked := e.Data.(customer.DeletionRequested); !asked || e.Actor == erasureActor { // of a former id: it is part of the other erasure
+		return nil
+	}
+	input, err := json.Marshal(ErasureRun{Stream: e.Stream, Until: e.RecordedAt.Add(erasureGrace).UTC().Format(time.RFC3339)})
+	if err != nil {
+		return err
+	}
+	return a.Erasures.Start(ctx, e.ID, input)
 }

@@ -7,10 +7,13 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"defter/pkg/eventstore"
 	"defter/pkg/eventstore/storetest/dynamotest"
 	"defter/pkg/view"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 )
 
 var keyed = map[string]string{"authorization": "Bearer key", "idempotency-key": "erase-once"}
@@ -193,5 +196,231 @@ func TestProjectionsBesideAnErasure(t *testing.T) {
 				t.Errorf("left: %s", key)
 			}
 		}
+	}
+}
+
+func (w *world) eraseVisitor(id string) reply {
+	w.t.Helper()
+	return w.call(EraseCustomer(w.App), "POST", "/v1/visitors/{id}/erasure", "/v1/visitors/"+id+"/erasure", "{}", withKey)
+}
+
+func (w *world) erasure(kind, id string) reply {
+	w.t.Helper()
+	return w.call(GetErasure(w.App), "GET", "/v1/"+kind+"/{id}/erasure", "/v1/"+kind+"/"+id+"/erasure", "", withKey)
+}
+
+// joins tells the other streams of links, as the bus would.
+func (w *world) joins() {
+	w.t.Helper()
+	for _, c := range w.commits() {
+		events, err := w.Log.Open(w.t.Context(), c)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		for _, e := range events {
+			if err := w.JoinIdentities(w.t.Context(), e); err != nil {
+				w.t.Fatal(err)
+			}
+		}
+	}
+}
+
+// TestS6_AnErasureFollowsEveryLink: sixty visitors, of which the state remembers fifty, and former ids six steps away, whether the views
+// know of them or not.
+func TestS6_AnErasureFollowsEveryLink(t *testing.T) {
+	t.Parallel()
+	for _, projected := range []bool{false, true} {
+		w := begin(t)
+		id := w.register(`{"email":"ada@mail.example","termsAccepted":true}`)
+		var streams []string
+		for i := range 60 {
+			visitor := fmt.Sprint("visitor-", i)
+			w.sends("browser", "page", fmt.Sprintf(`{"anonymousId":"%s","name":"My Account of Ada"}`, visitor)).expect(200)
+			w.sends("server", "identify", fmt.Sprintf(`{"userId":"%s","anonymousId":"%s"}`, id, visitor)).expect(200)
+			streams = append(streams, view.VisitorStream(visitor))
+		}
+		owner := id
+		for i := range 6 {
+			former := fmt.Sprint("former-", i)
+			w.sends("server", "identify", fmt.Sprintf(`{"userId":"%s","traits":{"firstName":"Ada"}}`, former)).expect(200)
+			w.sends("server", "alias", fmt.Sprintf(`{"userId":"%s","previousId":"%s"}`, owner, former)).expect(200)
+			streams, owner = append(streams, view.CustomerStream(former)), former
+		}
+		w.sends("server", "identify", `{"userId":"somebody-else","traits":{"firstName":"Ada"}}`).expect(200)
+		w.sends("server", "alias", fmt.Sprintf(`{"userId":"%s","previousId":"somebody-else"}`, id)).expect(200)
+		w.call(UnlinkIdentity(w.App), "DELETE", "/v1/customers/{id}/identities/{kind}/{identity}", "/v1/customers/"+id+"/identities/user/somebody-else", "", withKey).expect(200)
+		if projected {
+			w.joins()
+			w.delivering().deliver()
+		}
+		done := w.erase(id, withKey).expect(200)
+		for _, s := range append(streams, view.CustomerStream(id)) {
+			if _, err := w.Keyring.Seal(t.Context(), s, "x", []byte("x")); !errors.Is(err, eventstore.ErrErased) {
+				t.Errorf("projected %v: the key of %s is there: %v", projected, s, err)
+			}
+		}
+		want := 67
+		if projected { // then the former ids' visitors have a stream, with the claim
+			want = 73
+		}
+		if !strings.Contains(done.body, fmt.Sprint(`"system":"data keys and snapshots","action":"destroyed","status":"done","items":`, want)) {
+			t.Errorf("the certificate is %s", done.body)
+		}
+		if s := w.state(view.CustomerStream("somebody-else")); erased(s) {
+			t.Error("who was somebody else after all is erased too")
+		}
+	}
+}
+
+// TestC4_TheRealVisitorStillJoins after sixty that a client made up, one for each message.
+func TestC4_TheRealVisitorStillJoins(t *testing.T) {
+	t.Parallel()
+	w := begin(t)
+	id := w.ada()
+	for i := range 60 {
+		w.sends("server", "track", fmt.Sprintf(`{"userId":"%s","anonymousId":"made-up-%d","event":"Called"}`, id, i)).expect(200)
+	}
+	w.sends("browser", "page", `{"anonymousId":"real","name":"Home"}`).expect(200)
+	w.sends("browser", "identify", fmt.Sprintf(`{"userId":"%s","anonymousId":"real"}`, id)).expect(200)
+	views := w.delivering()
+	views.deliver()
+	w.joins()
+	views.deliver()
+	timeline := w.call(ListTimeline(w.App), "GET", "/v1/customers/{id}/timeline", "/v1/customers/"+id+"/timeline?limit=200", "", withKey).expect(200)
+	if !strings.Contains(timeline.body, `"of":"real"`) {
+		t.Errorf("the timeline is without the real visitor: %.2000s", timeline.body)
+	}
+	list := w.call(ListIdentities(w.App), "GET", "/v1/customers/{id}/identities", "/v1/customers/"+id+"/identities", "", withKey).expect(200)
+	if !strings.Contains(list.body, `{"id":"real","kind":"anonymous"`) || strings.Contains(list.body, `"owned":false`) {
+		t.Errorf("the identities are %s", list.body)
+	}
+	w.call(UnlinkIdentity(w.App), "DELETE", "/v1/customers/{id}/identities/{kind}/{identity}", "/v1/customers/"+id+"/identities/anonymous/made-up-0", "", withKey).expect(200)
+	w.joins()
+	if owner := w.state(view.VisitorStream("made-up-0")).Identity.Owner(); owner != "" {
+		t.Errorf("one that left the state is unlinked, and still %s's", owner)
+	}
+	if owner := w.state(view.VisitorStream("made-up-1")).Identity.Owner(); owner != id {
+		t.Errorf("one that left the state is %q's", owner)
+	}
+}
+
+// TestS6_AVisitorIsErased who is linked to nobody. Who is linked is erased with the customer.
+func TestS6_AVisitorIsErased(t *testing.T) {
+	t.Parallel()
+	w := begin(t)
+	w.sends("browser", "page", `{"anonymousId":"visitor-1","name":"My Account of Ada","properties":{"url":"https://shop.example/ada"}}`).expect(200)
+	w.delivering().deliver()
+	w.eraseVisitor("visitor-2").expect(404)
+	w.erasure("visitors", "visitor-1").expect(404)
+	done := w.eraseVisitor("visitor-1").expect(200)
+	if again := w.eraseVisitor("visitor-1").expect(200); again.body != done.body || done.text("visitorId") != "visitor-1" || done.text("status") != "completed" {
+		t.Errorf("%s, asked again %s", done.body, again.body)
+	}
+	if shown := w.erasure("visitors", "visitor-1").expect(200); shown.body != done.body {
+		t.Errorf("shown: %s", shown.body)
+	}
+	if _, err := w.Keyring.Seal(t.Context(), view.VisitorStream("visitor-1"), "x", []byte("x")); !errors.Is(err, eventstore.ErrErased) {
+		t.Errorf("sealing: %v", err)
+	}
+	w.sends("browser", "page", `{"anonymousId":"visitor-1","name":"My Account of Ada"}`).expect(200)
+	if history := w.history(view.VisitorStream("visitor-1")); history[len(history)-1].Type != "CustomerDataDeleted" {
+		t.Errorf("their history goes on: %v", kinds(history))
+	}
+	id := w.ada()
+	w.sends("server", "identify", fmt.Sprintf(`{"userId":"%s","anonymousId":"visitor-3"}`, id)).expect(200)
+	w.joins()
+	if a := w.eraseVisitor("visitor-3").expect(422); a.text("type") == "" || !strings.Contains(a.body, "visitor-is-customer") {
+		t.Errorf("a customer's visitor: %s", a.body)
+	}
+}
+
+// TestS5_AnErasureGoesOnByItself: the request records it and is interrupted; the machine does the rest, step by step, whatever fails.
+func TestS5_AnErasureGoesOnByItself(t *testing.T) {
+	t.Parallel()
+	w := begin(t)
+	id := w.personalStory()
+	w.post.forget = func() error { return errors.New("the provider is away") }
+	w.erase(id, withKey).expect(500)
+	shown := w.erasure("customers", id).expect(200)
+	if shown.text("status") != "under-way" || !strings.Contains(shown.body, `"action":"followed","status":"done"`) || !strings.Contains(shown.body, `"status":"pending"`) {
+		t.Errorf("under way: %s", shown.body)
+	}
+	for _, c := range w.commits() {
+		events, err := w.Log.Open(t.Context(), c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range events {
+			if err := w.TriggerErasures(t.Context(), e); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	var run ErasureRun
+	w.runs.mu.Lock()
+	for _, input := range w.runs.inputs {
+		if strings.Contains(string(input), id) {
+			if err := json.Unmarshal(input, &run); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	w.runs.mu.Unlock()
+	if run.Stream != view.CustomerStream(id) {
+		t.Fatalf("no run was started: %+v", run)
+	}
+	for n := 0; !run.Done; n++ {
+		if n == 20 {
+			t.Fatalf("it does not come to an end: %+v", run)
+		}
+		if n == 3 {
+			w.post.forget = nil
+		}
+		next, err := w.another().RunErasureStep(t.Context(), run)
+		if err != nil {
+			t.Fatal(err)
+		}
+		run = next
+		w.clock.advance(time.Hour)
+	}
+	w.expectErased(id, w.erasure("customers", id).expect(200))
+}
+
+// TestS5_ErasedAgainAfterARestore: the keys table comes back from a backup, and what was erased could be read again.
+func TestS5_ErasedAgainAfterARestore(t *testing.T) {
+	t.Parallel()
+	w := begin(t)
+	id, other := w.personalStory(), w.register(`{"email":"grace@mail.example","firstName":"Grace","termsAccepted":true}`)
+	readable := func(w *world, id string) bool {
+		for _, e := range w.history(view.CustomerStream(id)) {
+			if e.Erased {
+				return false
+			}
+		}
+		return true
+	}
+	out, err := dynamotest.Client(t).Scan(t.Context(), &dynamodb.ScanInput{TableName: &w.tables[2]})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.erase(id, withKey).expect(200)
+	restored := *w
+	restored.tables[2] = dynamotest.Table(t, dynamotest.Client(t))
+	for _, item := range out.Items {
+		if _, err := w.client.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: &restored.tables[2], Item: item}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w = restored.another()
+	if !readable(w, id) {
+		t.Fatal("the backup holds no keys: this test shows nothing")
+	}
+	for _, want := range []bool{true, false} { // done again, it finds nothing
+		if n, err := w.another().ReapplyErasures(t.Context()); err != nil || n > 0 != want {
+			t.Errorf("%d keys were destroyed again, %v", n, err)
+		}
+	}
+	if w = w.another(); readable(w, id) || !readable(w, other) {
+		t.Errorf("readable: the erased %v, another %v", readable(w, id), readable(w, other))
 	}
 }

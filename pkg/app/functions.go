@@ -35,7 +35,12 @@ func ListMessages(a *App) lambdaio.Handler   { return a.API(a.listMessages, nil)
 func ListTimeline(a *App) lambdaio.Handler   { return a.API(a.listTimeline, nil) }
 func ListAudit(a *App) lambdaio.Handler      { return a.API(a.listAudit, nil) }
 func ListConsented(a *App) lambdaio.Handler  { return a.API(a.listConsented, nil) }
-func EraseCustomer(a *App) lambdaio.Handler  { return a.API(a.eraseCustomer, a.repeatCertificate) }
+func EraseCustomer(a *App) lambdaio.Handler  { return a.API(a.eraseSubject, a.repeatErasure) }
+func GetErasure(a *App) lambdaio.Handler     { return a.API(a.getErasure, nil) }
+
+func TriggerErasures(a *App) lambdaio.Handler { return a.onEvent(a.TriggerErasures) }
+
+func RunErasureStep(a *App) lambdaio.Handler { return lambdaio.Task(a.RunErasureStep) }
 
 func LinkIdentity(a *App) lambdaio.Handler   { return a.API(a.linkIdentity, a.repeatIdentities) }
 func UnlinkIdentity(a *App) lambdaio.Handler { return a.API(a.unlinkIdentity, a.repeatIdentities) }

@@ -47,48 +47,62 @@ func (a *App) JoinIdentities(ctx context.Context, e eventstore.Event) error {
 	if err != nil {
 		return err
 	}
-	s := record.Fold.Of(head).Customer
-	var facts view.Facts
-	var links []customer.Link
-	var other string
-	switch d := e.Data.(type) {
-	case customer.VisitorLinked:
-		facts.Visitors, links, other = []string{d.VisitorID}, s.Visitors, d.VisitorID
-	case customer.VisitorUnlinked:
-		facts.Visitors, links, other = []string{d.VisitorID}, s.Visitors, d.VisitorID
-	case customer.Aliased:
-		facts.Aliases, links, other = []string{d.PreviousID}, s.Aliases, d.PreviousID
-	case customer.Unaliased:
-		facts.Aliases, links, other = []string{d.PreviousID}, s.Aliases, d.PreviousID
-	default:
+	link, ok := view.LinkOf(e)
+	if !ok {
 		return nil
+	}
+	s := record.Fold.Of(head)
+	if erased(s) { // whoever erases it claims what is left
+		return nil
+	}
+	if link, err = a.linkNow(ctx, e.Stream, s.Customer, link); err != nil {
+		return err
 	}
 	var command any = identity.Released{CustomerID: id}
-	if at := slices.IndexFunc(links, func(l customer.Link) bool { return l.ID == other }); at >= 0 {
-		command = identity.Claimed{CustomerID: id, Since: time.UnixMilli(links[at].At).UTC(), Public: links[at].Public}
-	} else if s.Status == customer.StatusErased || s.Status == customer.StatusErasing {
-		return nil
+	if link.Linked {
+		command = identity.Claimed{CustomerID: id, Since: link.At, Public: link.Public}
 	}
-	for _, stream := range view.Linked(facts) {
+	for _, stream := range link.Streams() {
 		if stream == e.Stream {
 			continue
 		}
-		_, _, err := a.Log.Handle(ctx, eventstore.Command{
-			Stream: stream, Folds: []eventstore.AnyFold{record.Fold}, Fact: true, Meta: reaction("join-identities", e),
-			Decide: func(h *eventstore.Head) (eventstore.Decision, error) {
-				s := record.Fold.Of(h)
-				if erased(s) {
-					return eventstore.Decision{}, nil
-				}
-				events, err := identity.Decide(s.Identity, command)
-				return eventstore.Decision{Events: eventstore.Happened(events...)}, err
-			},
-		})
-		if err != nil && fault.SlugOf(err) != "customer-erased" {
+		if _, err := a.claimStream(ctx, stream, command, reaction("join-identities", e)); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// linkNow is what a customer says of another id by now. The record remembers some links, the views all.
+func (a *App) linkNow(ctx context.Context, stream string, s customer.State, l view.Link) (view.Link, error) {
+	links := s.Visitors
+	if l.Kind == view.UserLink {
+		links = s.Aliases
+	}
+	at := slices.IndexFunc(links, func(known customer.Link) bool { return known.ID == l.ID })
+	switch {
+	case at >= 0:
+		return view.Link{Kind: l.Kind, ID: l.ID, Linked: true, At: time.UnixMilli(links[at].At).UTC(), Public: links[at].Public}, nil
+	case len(links) < customer.MaxVisitors:
+		return view.Link{Kind: l.Kind, ID: l.ID}, nil
+	}
+	return a.Views.LatestLink(ctx, stream, l.Kind, l.ID)
+}
+
+// claimStream tells a stream whose it is, or whose not after all, and returns its head after that.
+func (a *App) claimStream(ctx context.Context, stream string, command any, meta eventstore.Meta) (*eventstore.Head, error) {
+	head, _, err := a.Log.Handle(ctx, eventstore.Command{
+		Stream: stream, Folds: []eventstore.AnyFold{record.Fold}, Fact: true, Meta: meta,
+		Decide: func(h *eventstore.Head) (eventstore.Decision, error) {
+			s := record.Fold.Of(h)
+			if erased(s) || h.Version == 0 && meta.Actor == erasureActor { // nothing is there to be erased
+				return eventstore.Decision{}, nil
+			}
+			events, err := identity.Decide(s.Identity, command)
+			return eventstore.Decision{Events: eventstore.Happened(events...)}, err
+		},
+	})
+	return head, err
 }
 
 // linkIdentity answers POST /v1/customers/{id}/identities.
@@ -130,11 +144,19 @@ func (a *App) unlinkIdentity(ctx context.Context, c *Call) (lambdaio.Response, e
 	if err != nil {
 		return lambdaio.Response{}, err
 	}
+	stream, err := a.customerStream(ctx, c)
+	if err != nil {
+		return lambdaio.Response{}, err
+	}
+	known, err := a.Views.LatestLink(ctx, stream, kind, other) // the record remembers some only
+	if err != nil {
+		return lambdaio.Response{}, err
+	}
 	return a.identities(ctx, c, 200, func(string, time.Time) (customer.Command, error) {
 		if kind == "user" {
-			return customer.Unalias{PreviousID: other, Reason: reason}, nil
+			return customer.Unalias{PreviousID: other, Reason: reason, Linked: known.Linked}, nil
 		}
-		return customer.UnlinkVisitor{VisitorID: other, Reason: reason}, nil
+		return customer.UnlinkVisitor{VisitorID: other, Reason: reason, Linked: known.Linked}, nil
 	})
 }
 
@@ -252,34 +274,33 @@ func (a *App) person(ctx context.Context, stream string) (string, []record.State
 // below is a stream with its record, and the records of what it owns. It begins with the head of a circle, if there is one: what owns that
 // one in turn was seen before.
 func below(stream string, s record.State, load func(string) (record.State, error)) (string, []record.State, error) {
-	all := []record.State{s}
-	visited := map[string]bool{stream: true}
-	owners := map[string]record.State{stream: s}
-	for depth := 0; depth < identity.MaxDepth && len(owners) > 0; depth++ {
-		next := map[string]record.State{}
-		for ownerStream, owner := range owners {
-			id, _ := view.CustomerID(ownerStream)
-			for _, linked := range view.Linked(view.Facts{Visitors: linkedIDs(owner.Customer.Visitors), Aliases: linkedIDs(owner.Customer.Aliases)}) {
-				if visited[linked] || len(visited) > identity.MaxOwned {
-					continue
-				}
-				visited[linked] = true
-				other, err := load(linked)
-				if err != nil {
-					return "", nil, err
-				}
-				if other.Identity.Owner() != id {
-					continue
-				}
-				all = append(all, other)
-				if _, isCustomer := view.CustomerID(linked); isCustomer {
-					next[linked] = other
+	person, err := view.Person(stream, s, map[string]bool{stream: true}, view.Streams[record.State]{
+		Load: func(streams []string) (map[string]record.State, error) {
+			known := make(map[string]record.State, len(streams))
+			for _, linked := range streams {
+				var err error
+				if known[linked], err = load(linked); err != nil {
+					return nil, err
 				}
 			}
-		}
-		owners = next
+			return known, nil
+		},
+		Claims: func(s record.State) identity.State { return s.Identity },
+		Linked: linkedStreams,
+	})
+	if err != nil {
+		return "", nil, err
+	}
+	all := []record.State{s}
+	for _, o := range person {
+		all = append(all, o.Of)
 	}
 	return stream, all, nil
+}
+
+// linkedStreams are the streams that a customer's record remembers to be linked with.
+func linkedStreams(s record.State) []string {
+	return view.Linked(view.Facts{Visitors: linkedIDs(s.Customer.Visitors), Aliases: linkedIDs(s.Customer.Aliases)})
 }
 
 func linkedIDs(links []customer.Link) []string {

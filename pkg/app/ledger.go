@@ -11,7 +11,7 @@ import (
 	"defter/pkg/view"
 )
 
-const ledgerPrefix = "MSG#"
+const ledgerPrefix = view.MessagePrefix
 
 // The statuses of a ledger entry.
 const (

@@ -52,6 +52,7 @@ type Released struct {
 
 const (
 	quarantinePrefix = "QUARANTINE#"
+	asidePrefix      = "ASIDE#" // of notes of what is put aside about somebody who had no data key yet
 	quarantineFor    = 30 * 24 * time.Hour
 	quarantineOwner  = "SYSTEM#quarantine" // whose data key seals messages of nobody in particular
 	quarantinePage   = 50                  // messages in an answer
@@ -119,17 +120,17 @@ func (a *App) quarantineMessage(ctx context.Context, source ingest.Source, strea
 			return err
 		}
 	}
-	row, err := a.quarantineRow(ctx, source, stream, rejected.Raw, rejected.Reason, kept, fmt.Sprintf("%013d#%s", now.UnixMilli(), id), now)
+	rows, err := a.quarantineRows(ctx, source, stream, rejected.Raw, rejected.Reason, kept, fmt.Sprintf("%013d#%s", now.UnixMilli(), id), now)
 	switch {
 	case errors.Is(err, eventstore.ErrErased):
 		return nil
 	case err != nil:
 		return err
 	case own != "":
-		return a.putAside(ctx, source, row, id, rejected.Reason)
+		return a.putAside(ctx, source, rows, id, rejected.Reason)
 	}
 	tellAside(ctx, source, rejected.Reason)
-	return a.Views.Table.Put(ctx, row)
+	return a.Views.Table.PutMany(ctx, rows)
 }
 
 // quarantineElement keeps an element of a webhook's delivery that fits no rule, once however often it is delivered. Nobody
@@ -137,17 +138,17 @@ func (a *App) quarantineMessage(ctx context.Context, source ingest.Source, strea
 func (a *App) quarantineElement(ctx context.Context, source ingest.Source, raw json.RawMessage, reason string, from posted, now time.Time) error {
 	// What tells two deliveries of the same words apart, where the service says so.
 	id := digest(source.ID, from.Header["webhook-id"], string(raw))
-	row, err := a.quarantineRow(ctx, source, quarantineOwner, raw, reason, aside{Delivery: &from}, fmt.Sprintf("%013d#%s", now.UnixMilli(), id), now)
+	rows, err := a.quarantineRows(ctx, source, quarantineOwner, raw, reason, aside{Delivery: &from}, fmt.Sprintf("%013d#%s", now.UnixMilli(), id), now)
 	if err != nil {
 		return err
 	}
-	return a.putAside(ctx, source, row, id, reason)
+	return a.putAside(ctx, source, rows, id, reason)
 }
 
 // putAside stores a quarantined message, unless the same one is there already or was.
-func (a *App) putAside(ctx context.Context, source ingest.Source, row view.Row, id, reason string) error {
-	known := view.Row{PK: "QUARANTINED#" + source.ID, SK: id, TTL: row.TTL} // a row of its own: the other's place tells the time
-	put, err := a.Views.Table.Replace(ctx, known, 0, []view.Row{row}, nil)
+func (a *App) putAside(ctx context.Context, source ingest.Source, rows []view.Row, id, reason string) error {
+	known := view.Row{PK: "QUARANTINED#" + source.ID, SK: id, TTL: rows[0].TTL} // a row of its own: the other's place tells the time
+	put, err := a.Views.Table.Replace(ctx, known, 0, rows, nil)
 	if put {
 		tellAside(ctx, source, reason)
 	}
@@ -158,7 +159,9 @@ func tellAside(ctx context.Context, source ingest.Source, reason string) {
 	slog.WarnContext(ctx, "event quarantined", metric.Count(metric.EventsQuarantined, 1), "source", source.ID, "reason", reason)
 }
 
-func (a *App) quarantineRow(ctx context.Context, source ingest.Source, stream string, raw json.RawMessage, reason string, kept aside, sk string, now time.Time) (view.Row, error) {
+// quarantineRows are the rows of a message that is put aside: itself first, and a note of where it is with whom it is about, if it is not sealed
+// under their key. Their erasure finds it by that.
+func (a *App) quarantineRows(ctx context.Context, source ingest.Source, stream string, raw json.RawMessage, reason string, kept aside, sk string, now time.Time) ([]view.Row, error) {
 	if kept.Message = raw; len(raw) > ingest.MaxEventBytes || !json.Valid(raw) || !utf8.Valid(raw) {
 		kept.Message, kept.Cut = nil, raw[:min(len(raw), ingest.MaxEventBytes)]
 	}
@@ -166,14 +169,14 @@ func (a *App) quarantineRow(ctx context.Context, source ingest.Source, stream st
 	e := json.NewEncoder(&content)
 	e.SetEscapeHTML(false) // it would grow beyond what is taken in
 	if err := e.Encode(kept); err != nil {
-		return view.Row{}, fmt.Errorf("encode quarantined event: %w", err)
+		return nil, fmt.Errorf("encode quarantined event: %w", err)
 	}
 	row := view.Row{PK: quarantinePrefix + source.ID, SK: sk, TTL: now.Add(quarantineFor).Unix()}
 	about := ""
 	if stream != quarantineOwner {
 		known, err := a.Log.Vault.Known(ctx, stream)
 		if err != nil {
-			return view.Row{}, err
+			return nil, err
 		}
 		if !known {
 			stream, about = quarantineOwner, stream
@@ -181,12 +184,33 @@ func (a *App) quarantineRow(ctx context.Context, source ingest.Source, stream st
 	}
 	var err error
 	if row.Sealed, err = a.Log.Vault.Seal(ctx, stream, row.PK+row.SK, content.Bytes()); err != nil {
-		return view.Row{}, fmt.Errorf("seal quarantined event: %w", err)
+		return nil, fmt.Errorf("seal quarantined event: %w", err)
 	}
 	if row.Data, err = json.Marshal(quarantined{Reason: reason, Bytes: len(raw), Stream: stream, About: about}); err != nil {
-		return view.Row{}, err
+		return nil, err
 	}
-	return row, nil
+	if about == "" {
+		return []view.Row{row}, nil
+	}
+	data, err := json.Marshal(waiting{row.PK, row.SK})
+	return []view.Row{row, {PK: about, SK: asidePrefix + row.PK + "#" + row.SK, Data: data, TTL: row.TTL}}, err
+}
+
+// eraseQuarantine removes what is put aside about somebody and not sealed under their key.
+func (a *App) eraseQuarantine(ctx context.Context, _ *erasure, stream, cursor string) (int, string, error) {
+	notes, next, err := a.Views.Table.List(ctx, stream, asidePrefix, cursor, erasureRows, false)
+	if err != nil {
+		return 0, "", err
+	}
+	var keys [][2]string
+	for _, note := range notes {
+		var at waiting
+		if err := json.Unmarshal(note.Data, &at); err != nil {
+			return 0, "", fmt.Errorf("note of what is put aside: %w", err)
+		}
+		keys = append(keys, [2]string{at.PK, at.SK}, [2]string{note.PK, note.SK})
+	}
+	return len(notes), next, a.Views.Table.Delete(ctx, keys...)
 }
 
 // quarantineID names a row to API callers.

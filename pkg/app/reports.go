@@ -115,19 +115,19 @@ func (a *App) wait(ctx context.Context, c *Call, source ingest.Source, stream st
 	}
 	now := a.Now()
 	kept := aside{Origin: m.Origin, MessageID: m.MessageID}
-	row, err := a.quarantineRow(ctx, source, stream, m.Raw, reason, kept, fmt.Sprintf("%013d#%s", now.UnixMilli(), a.NewID()), now)
+	rows, err := a.quarantineRows(ctx, source, stream, m.Raw, reason, kept, fmt.Sprintf("%013d#%s", now.UnixMilli(), a.NewID()), now)
 	if errors.Is(err, eventstore.ErrErased) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	data, err := json.Marshal(waiting{row.PK, row.SK})
+	data, err := json.Marshal(waiting{rows[0].PK, rows[0].SK})
 	if err != nil {
 		return err
 	}
-	hint := view.Row{PK: waitingFor(told.Order()), SK: source.ID + "#" + m.Fingerprint, Version: 1, Data: data, TTL: row.TTL}
-	put, err := a.Views.Table.Replace(ctx, hint, 0, []view.Row{row}, nil)
+	hint := view.Row{PK: waitingFor(told.Order()), SK: source.ID + "#" + m.Fingerprint, Version: 1, Data: data, TTL: rows[0].TTL}
+	put, err := a.Views.Table.Replace(ctx, hint, 0, rows, nil)
 	if err != nil || !put { // it waits already
 		return err
 	}

@@ -25,7 +25,7 @@ import (
 type Settings struct {
 	EventsTable, ViewsTable, KeysTable string
 	Bus, EmailQueue, Journeys          string
-	Payments                           string // the state machine of charges and refunds
+	Payments, Erasures                 string // the state machines of charges and refunds, and of erasures
 	PaymentProvider                    string // stripe, local, or "" for none
 	PaymentKeySecret                   string
 	MasterKey                          string
@@ -47,7 +47,7 @@ func Environment() (Settings, error) {
 		EventsTable: os.Getenv("DEFTER_EVENTS_TABLE"), ViewsTable: os.Getenv("DEFTER_VIEWS_TABLE"), KeysTable: os.Getenv("DEFTER_KEYS_TABLE"),
 		Bus: os.Getenv("DEFTER_BUS"), EmailQueue: os.Getenv("DEFTER_EMAIL_QUEUE"), Journeys: os.Getenv("DEFTER_JOURNEYS"),
 		MasterKey: os.Getenv("DEFTER_MASTER_KEY"), APIKeySecret: os.Getenv("DEFTER_API_KEY_SECRET"),
-		Payments: os.Getenv("DEFTER_PAYMENTS"), PaymentProvider: os.Getenv("DEFTER_PAYMENT_PROVIDER"), PaymentKeySecret: os.Getenv("DEFTER_PAYMENT_KEY_SECRET"),
+		Payments: os.Getenv("DEFTER_PAYMENTS"), Erasures: os.Getenv("DEFTER_ERASURES"), PaymentProvider: os.Getenv("DEFTER_PAYMENT_PROVIDER"), PaymentKeySecret: os.Getenv("DEFTER_PAYMENT_KEY_SECRET"),
 		ArchiveBucket: os.Getenv("DEFTER_ARCHIVE_BUCKET"), DataController: os.Getenv("DEFTER_DATA_CONTROLLER"),
 		MarketingUnverified: os.Getenv("DEFTER_MARKETING_TO") == "any",
 		UserTokenIssuer:     os.Getenv("DEFTER_USER_TOKEN_ISSUER"), UserTokenAudience: os.Getenv("DEFTER_USER_TOKEN_AUDIENCE"),

@@ -88,7 +88,10 @@ type LinkVisitor struct {
 }
 
 // UnlinkVisitor undoes a link, for good.
-type UnlinkVisitor struct{ VisitorID, Reason string }
+type UnlinkVisitor struct {
+	VisitorID, Reason string
+	Linked            bool // which the state may not remember
+}
 
 // Alias records another id of the customer; likewise.
 type Alias struct {
@@ -98,7 +101,10 @@ type Alias struct {
 }
 
 // Unalias undoes it.
-type Unalias struct{ PreviousID, Reason string }
+type Unalias struct {
+	PreviousID, Reason string
+	Linked             bool
+}
 
 // JoinGroup records that the customer belongs to a group.
 type JoinGroup struct {

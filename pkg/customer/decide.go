@@ -18,7 +18,7 @@ import (
 const (
 	MaxAttributes     = 200
 	MaxAttributeBytes = 64 << 10 // of all attributes as JSON, so that a profile fits one item
-	MaxVisitors       = 50       // linked anonymous visitors remembered, the newest
+	MaxVisitors       = 50       // linked visitors, and former ids, that the state remembers and that are shown joined: the newest
 	MaxGroups         = 50
 	maxStamps         = 2 * MaxAttributes // of attributes that were removed, the latest
 )
@@ -299,10 +299,10 @@ func Decide(s State, command Command) ([]any, error) {
 	case LinkVisitor:
 		return linkVisitor(s, c), nil
 	case UnlinkVisitor:
-		if !has(s.Visitors, c.VisitorID) {
+		if !has(s.Visitors, c.VisitorID) && (!c.Linked || slices.Contains(s.Unlinked, c.VisitorID)) {
 			return nil, nil
 		}
-		return []any{VisitorUnlinked(c)}, checkTexts(text{"reason", c.Reason, 200})
+		return []any{VisitorUnlinked{c.VisitorID, c.Reason}}, checkTexts(text{"reason", c.Reason, 200})
 	case Alias:
 		c.At = c.At.Truncate(linkPrecision)
 		if !c.Asked && slices.Contains(s.Unlinked, c.PreviousID) || !earlier(s.Aliases, c.PreviousID, c.At) {
@@ -310,10 +310,10 @@ func Decide(s State, command Command) ([]any, error) {
 		}
 		return []any{Aliased{c.PreviousID, &c.At}}, nil
 	case Unalias:
-		if !has(s.Aliases, c.PreviousID) {
+		if !has(s.Aliases, c.PreviousID) && (!c.Linked || slices.Contains(s.Unlinked, c.PreviousID)) {
 			return nil, nil
 		}
-		return []any{Unaliased(c)}, checkTexts(text{"reason", c.Reason, 200})
+		return []any{Unaliased{c.PreviousID, c.Reason}}, checkTexts(text{"reason", c.Reason, 200})
 	case JoinGroup:
 		if slices.Contains(s.Groups, c.GroupID) && len(c.Traits) == 0 {
 			return nil, nil
@@ -482,8 +482,7 @@ const linkPrecision = time.Minute
 
 func linkVisitor(s State, c LinkVisitor) []any {
 	c.At = c.At.Truncate(linkPrecision)
-	full := len(s.Visitors) >= MaxVisitors && !has(s.Visitors, c.VisitorID) // by itself: it is a machine that sends, and no person
-	if c.VisitorID == "" || !c.Asked && (full || slices.Contains(s.Unlinked, c.VisitorID)) || !s.saysMore(c) {
+	if c.VisitorID == "" || !c.Asked && slices.Contains(s.Unlinked, c.VisitorID) || !s.saysMore(c) {
 		return nil
 	}
 	return []any{VisitorLinked{c.VisitorID, &c.At, c.Public}}

@@ -453,8 +453,9 @@ func TestLinkVisitor(t *testing.T) {
 		many = many.Given(linked(fmt.Sprint(i), late))
 	}
 	many.When(t, customer.LinkVisitor{VisitorID: "1", At: late}).Nothing()
-	many.When(t, customer.LinkVisitor{VisitorID: "0", At: late}).Nothing() // there are enough
-	many.When(t, customer.LinkVisitor{VisitorID: "0", At: late, Asked: true}).Then(linked("0", late))
+	many.When(t, customer.LinkVisitor{VisitorID: "0", At: late}).Then(linked("0", late)).Again().Nothing() // which left the state
+	many.When(t, customer.UnlinkVisitor{VisitorID: "0"}).Nothing()
+	many.When(t, customer.UnlinkVisitor{VisitorID: "0", Linked: true}).Then(customer.VisitorUnlinked{VisitorID: "0"}).Again().Nothing()
 
 	gone := customer.VisitorUnlinked{VisitorID: "a1", Reason: "a library's computer"}
 	known.When(t, customer.UnlinkVisitor{VisitorID: "a1", Reason: "a library's computer"}).Then(gone).Again().Nothing()

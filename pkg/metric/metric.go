@@ -14,6 +14,7 @@ const (
 	EventsQuarantined  = "EventsQuarantined"  // messages of SDKs that cannot be taken in
 	EventsParked       = "EventsParked"       // events that a reaction gave up
 	SnapshotsLost      = "SnapshotsLost"      // folds whose state could not be kept or read: dearer loads
+	ErasuresHeldUp     = "ErasuresHeldUp"     // steps of an erasure that could not be done yet
 	EventsDropped      = "EventsDropped"      // messages of a request beyond what is put aside of it
 	BudgetsSpent       = "BudgetsSpent"       // requests of strangers beyond what they may send
 	ValuesUnread       = "ValuesUnread"       // of messages, by source and reason

@@ -104,6 +104,15 @@ func (k *Keyring) Known(ctx context.Context, owner string) (bool, error) {
 	return out.Item != nil, nil
 }
 
+// Destroyed says whether the owner's data key was destroyed, or never was.
+func (k *Keyring) Destroyed(ctx context.Context, owner string) (bool, error) {
+	out, err := k.client.GetItem(ctx, &dynamodb.GetItemInput{TableName: &k.table, Key: itemKey(owner), ConsistentRead: aws.Bool(true)})
+	if err != nil {
+		return false, fmt.Errorf("look for data key: %w", err)
+	}
+	return out.Item["gone"] != nil, nil
+}
+
 // Destroy makes everything sealed under the owner's key unreadable for good, and refuses the owner a new key. Other
 // processes may use their copy for a minute; what they would append is refused by the version they do not know.
 func (k *Keyring) Destroy(ctx context.Context, owner string) error {

@@ -17,6 +17,7 @@ const (
 	EmailQueue   = "email"
 	Journeys     = "journeys"     // the state machine every journey run waits in
 	Payments     = "payments"     // the state machine that charges and refunds wait in
+	Erasures     = "erasures"     // the state machine that erasures go on in
 	CommitPrefix = "E#"           // sort keys of commit items; the stream filters pass nothing else
 	BusSource    = "crm.customer" // EventBridge Source of every published event
 	Day          = 24 * 60 * 60   // seconds
@@ -53,6 +54,7 @@ type Machine struct {
 var Machines = []Machine{
 	{Journeys, "Runs of journeys", "run-journey-step"},
 	{Payments, "Charges and refunds", "run-payment-step"},
+	{Erasures, "Erasures", "run-erasure-step"},
 }
 
 // Queues lists every work queue.
@@ -211,10 +213,16 @@ var Functions = []Function{
 	api("list-audit", "Show who changed what about a customer.", "GET", "/v1/customers/{id}/audit", query),
 	api("list-consented", "List the customers who consent to a purpose on a channel.", "GET", "/v1/consents", query),
 	{
-		Name: "erase-customer", Summary: "Erase a customer: destroy the data key, the lookups and the views, and certify it.",
-		Routes:         []Route{{"POST", "/v1/customers/{id}/erasure", APIKey}},
+		Name: "erase-customer", Summary: "Erase a customer or a visitor: destroy the data keys, the lookups and the views, and certify it.",
+		Routes:         []Route{{"POST", "/v1/customers/{id}/erasure", APIKey}, {"POST", "/v1/visitors/{id}/erasure", APIKey}},
 		Access:         and(record, only(writeViews, apiKey, releaseName, dropItems)), // destroying a key writes over it
 		TimeoutSeconds: 30, MemoryMB: 256,
+	},
+	{
+		Name: "get-erasure", Summary: "Show how far an erasure has come, or its certificate.",
+		Routes:         []Route{{"GET", "/v1/customers/{id}/erasure", APIKey}, {"GET", "/v1/visitors/{id}/erasure", APIKey}},
+		Access:         query,
+		TimeoutSeconds: 15, MemoryMB: 256,
 	},
 	{
 		Name: "ingest-events", Summary: "Accept events from SDKs, as the Segment and RudderStack clients send them.",
@@ -299,7 +307,7 @@ var Functions = []Function{
 	{
 		Name: "join-identities", Summary: "Tell the history of a visitor or another id whose it is.",
 		Bus:            &BusTrigger{Types: []string{"VisitorLinked", "VisitorUnlinked", "CustomerAliased", "CustomerUnaliased"}},
-		Access:         record,
+		Access:         and(record, only(readViews)),
 		TimeoutSeconds: 30, MemoryMB: 256, Retries: 5,
 	},
 	{
@@ -330,6 +338,18 @@ var Functions = []Function{
 		Name: "run-payment-step", Summary: "Ask the payment provider for a charge or a refund, and say when to ask again.",
 		Task:           true,
 		Access:         and(record, only(Access{Resource: Views, Actions: []string{"dynamodb:GetItem", "dynamodb:PutItem"}}, Access{Resource: PaymentKey, Actions: []string{"secretsmanager:GetSecretValue"}})),
+		TimeoutSeconds: 30, MemoryMB: 256, Concurrency: 20,
+	},
+	{
+		Name: "trigger-erasures", Summary: "Start the erasures that were asked for.",
+		Bus:            &BusTrigger{Types: []string{"CustomerDataDeletionRequested"}},
+		Access:         only(Access{Resource: Erasures, Actions: []string{"states:StartExecution"}}),
+		TimeoutSeconds: 30, MemoryMB: 128, Retries: 5,
+	},
+	{
+		Name: "run-erasure-step", Summary: "Go on with an erasure for a while, and say when to go on.",
+		Task:           true,
+		Access:         and(record, only(writeViews, releaseName, dropItems)), // destroying a key writes over it
 		TimeoutSeconds: 30, MemoryMB: 256, Concurrency: 20,
 	},
 	{

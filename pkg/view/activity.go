@@ -99,6 +99,9 @@ type activityPart struct {
 func (p *activityPart) open(ctx context.Context, v *Views) error {
 	next := p.profile.Version + 1
 	for _, c := range p.commits {
+		if erases(c) && c.First > next { // what came before is gone: nobody reads it again, however long it is
+			p.events, p.lines, next = nil, nil, c.First
+		}
 		if c.First < next {
 			continue
 		}
@@ -123,6 +126,11 @@ func (p *activityPart) open(ctx context.Context, v *Views) error {
 	return nil
 }
 
+// erases says whether a commit says that its stream's personal data are gone.
+func erases(c eventstore.Commit) bool {
+	return slices.ContainsFunc(c.Events, func(r eventstore.Record) bool { return r.Type == "CustomerDataDeleted" })
+}
+
 // add takes the next commit.
 func (p *activityPart) add(ctx context.Context, v *Views, c eventstore.Commit) error {
 	events, err := v.Log.Open(ctx, c)
@@ -135,20 +143,36 @@ func (p *activityPart) add(ctx context.Context, v *Views, c eventstore.Commit) e
 	}
 	if _, erased := events[len(events)-1].Data.(customer.DataDeleted); erased {
 		// Nothing of the timeline outlives the customer but the erasure itself.
-		old, err := v.Table.Keys(ctx, p.stream, timelinePrefix)
-		if err != nil {
+		if err := v.removeLines(ctx, p.stream); err != nil {
 			return err
 		}
 		hints, err := v.Hints(ctx, p.stream)
 		if err != nil {
 			return err
 		}
-		if err := v.Table.Delete(ctx, append(old, hints...)...); err != nil {
+		if err := v.Table.Delete(ctx, hints...); err != nil {
 			return err
 		}
 		p.lines = nil
 	}
-	p.events, p.lines = append(p.events, events...), p.hinted(append(p.lines, row), events)
+	if p.lines, err = linkRows(append(p.lines, row), events); err != nil {
+		return err
+	}
+	p.events, p.lines = append(p.events, events...), p.hinted(p.lines, events)
+	return nil
+}
+
+// removeLines removes a stream's lines but for the audit trail.
+func (v *Views) removeLines(ctx context.Context, stream string) error {
+	for _, prefix := range []string{timelinePrefix, linkPrefix} {
+		old, err := v.Table.Keys(ctx, stream, prefix)
+		if err != nil {
+			return err
+		}
+		if err := v.Table.Delete(ctx, old...); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

@@ -88,23 +88,33 @@ func Touched(stream string, e eventstore.Event) (row Row, ok bool) {
 	if !cart.Touches(e.Data) {
 		return Row{}, false
 	}
-	return Row{
-		PK: touchedKey(e.RecordedAt), SK: e.RecordedAt.UTC().Truncate(CartBucket).Format("15:04") + "#" + stream, TTL: e.RecordedAt.Add(touchedFor).Unix(),
-	}, true
+	return hintAt(stream, e.RecordedAt), true
 }
 
-// Hints are the rows of the lookup that stand for a stream's events and have not gone by themselves.
-func (v *Views) Hints(ctx context.Context, stream string) ([][2]string, error) {
-	keys := map[[2]string]bool{}
-	for e, err := range v.Log.Events(ctx, stream, 1, 0) {
-		if err != nil {
-			return nil, err
-		}
-		if row, ok := Touched(stream, e); ok && time.Unix(row.TTL, 0).After(v.Log.Now()) {
-			keys[[2]string{row.PK, row.SK}] = true
-		}
+func hintAt(stream string, at time.Time) Row {
+	return Row{PK: touchedKey(at), SK: at.UTC().Truncate(CartBucket).Format("15:04") + "#" + stream, TTL: at.Add(touchedFor).Unix()}
+}
+
+// Hints are the rows of the lookup that stand for a stream and have not gone by themselves. They are looked for at each of the places
+// where they can be: those are few, and a stream may be long.
+func (v *Views) Hints(ctx context.Context, stream string) (found [][2]string, err error) {
+	var places [][2]string
+	now := v.Log.Now()
+	for at := now.Add(-touchedFor).Truncate(CartBucket); !at.After(now); at = at.Add(CartBucket) {
+		row := hintAt(stream, at)
+		places = append(places, [2]string{row.PK, row.SK})
 	}
-	return slices.Collect(maps.Keys(keys)), nil
+	rows, err := v.Table.GetMany(ctx, places)
+	return slices.Collect(maps.Keys(rows)), err
+}
+
+// KnownHints are those of a stream whose profile says that there may be any. The projection of its erasure looks for the others.
+func (v *Views) KnownHints(ctx context.Context, stream string) ([][2]string, error) {
+	p, _, err := Profiles.Load(ctx, v, stream)
+	if err != nil || p.CartAt == nil || v.Log.Now().Sub(*p.CartAt) > touchedFor {
+		return nil, err
+	}
+	return v.Hints(ctx, stream)
 }
 
 // hinted is withHint, unless the profile says that it was written.

@@ -142,14 +142,18 @@ var Preferences = &Document[preference.State]{Name: "PREFERENCES", Evolve: func(
 	return preference.Evolve(s, e.Data, preference.Stamp{At: e.OccurredAt, EventID: e.ID})
 }}
 
-// RemoveConsents removes a stream's consents in one step with the rows derived from them, and returns how many those are.
-// A projection under way may make them again; it finds all of them then, and removes them when it comes to the erasure.
-func (v *Views) RemoveConsents(ctx context.Context, stream string) (int, error) {
-	return Consents.drop(ctx, v, stream)
-}
-
-// RemoveProfile likewise removes a stream's profile.
-func (v *Views) RemoveProfile(ctx context.Context, stream string) error {
-	_, err := Profiles.drop(ctx, v, stream)
-	return err
+// EmptyDocuments makes a stream's documents say nothing, as of the version at which the stream's owner was to be erased, and removes the rows that
+// are derived from them. It returns how many those were. What is projected late is dropped by the
+// version rule, so that nobody reads the stream for it.
+func (v *Views) EmptyDocuments(ctx context.Context, stream string, version int64) (removed int, err error) {
+	consents, err := Consents.empty(ctx, v, stream, version, ConsentState{}, false)
+	if err != nil {
+		return 0, err
+	}
+	if _, err = Preferences.empty(ctx, v, stream, version, preference.State{}, false); err != nil {
+		return 0, err
+	}
+	id, _ := CustomerID(stream)
+	unarchived, err := Profiles.empty(ctx, v, stream, version, Profile{Facts: Facts{CustomerID: id, Status: customer.StatusErasing, LifetimeValue: []Money{}}}, true)
+	return consents + unarchived, err
 }

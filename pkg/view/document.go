@@ -180,13 +180,36 @@ func (d *Document[S]) derived(ctx context.Context, v *Views, row Row) (keys [][2
 	return keys, nil
 }
 
-// drop removes a stream's row, if there is one, with the rows derived from it, and returns how many those are.
-func (d *Document[S]) drop(ctx context.Context, v *Views, stream string) (int, error) {
-	row, ok, err := v.Table.Get(ctx, stream, d.Name)
-	if err != nil || !ok {
-		return 0, err
+// empty puts a state that says nothing in the place of a stream's row, if there is one or there must be, as of a version, and removes the rows derived from
+// it. It returns how many those were.
+func (d *Document[S]) empty(ctx context.Context, v *Views, stream string, version int64, nothing S, always bool) (int, error) {
+	for attempt := 1; ; attempt++ {
+		row, ok, err := v.Table.Get(ctx, stream, d.Name)
+		if err != nil || !ok && !always {
+			return 0, err
+		}
+		var derived [][2]string
+		if ok {
+			if derived, err = d.derived(ctx, v, row); err != nil {
+				return 0, err
+			}
+		}
+		next, err := d.encode(ctx, v, stream, nothing, max(version, row.Version))
+		if err != nil {
+			return 0, err
+		}
+		next.Sealed = nil
+		written, err := v.Table.Replace(ctx, next, row.Version, nil, derived)
+		if err != nil || written {
+			return len(derived), err
+		}
+		if attempt == maxAttempts {
+			return 0, fault.New(fault.Busy, "view-contended", "%s was overtaken %d times", d.Name, attempt)
+		}
+		if err := pause(ctx, attempt); err != nil {
+			return 0, err
+		}
 	}
-	return d.remove(ctx, v, row)
 }
 
 // remove removes a row, as it was read or as it is by now, with the rows derived from it, and returns how many those are.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"maps"
 	"slices"
-	"strings"
 
 	"defter/pkg/customer"
 	"defter/pkg/identity"
@@ -19,8 +18,7 @@ type owned struct {
 	Profile
 }
 
-// owned returns the profiles of the streams that turned out to be the customer's: visitors, former ids, and theirs in turn. A
-// stream that somebody else claimed earlier is not among them. They are as the projections have them.
+// owned returns the profiles of the streams that turned out to be the customer's, as the projections have them.
 func (v *Views) owned(ctx context.Context, stream string, p Profile) ([]owned, error) {
 	owners, err := v.Owners(ctx, stream, p)
 	if err != nil {
@@ -44,47 +42,38 @@ func (v *Views) Owners(ctx context.Context, stream string, p Profile) (identity.
 
 // below are the profiles of what a stream owns, but for streams that were seen before.
 func (v *Views) below(ctx context.Context, stream string, p Profile, seen map[string]bool) ([]owned, error) {
+	person, err := Person(stream, p, seen, Streams[Profile]{
+		Load:   func(streams []string) (map[string]Profile, error) { return v.profiles(ctx, streams) },
+		Claims: func(p Profile) identity.State { return p.Identity },
+		Linked: func(p Profile) []string { return Linked(p.Facts) },
+	})
+	if err != nil {
+		return nil, err
+	}
 	var all []owned
-	owners := map[string]Profile{stream: p}
-	for depth := 0; depth < identity.MaxDepth && len(owners) > 0; depth++ {
-		var keys [][2]string
-		of := map[string]string{} // the customer who would own each
-		for _, owner := range slices.Sorted(maps.Keys(owners)) {
-			for _, s := range Linked(owners[owner].Facts) {
-				if !seen[s] && len(seen) <= identity.MaxOwned {
-					seen[s] = true
-					of[s], _ = CustomerID(owner)
-					keys = append(keys, [2]string{s, Profiles.Name})
-				}
-			}
-		}
-		if len(keys) == 0 {
-			break
-		}
-		rows, err := v.Table.GetMany(ctx, keys)
-		if err != nil {
-			return nil, err
-		}
-		owners = map[string]Profile{}
-		for _, key := range keys {
-			row, ok := rows[key]
-			if !ok {
-				continue
-			}
-			other, err := Profiles.decode(ctx, v, row)
-			if err != nil {
-				return nil, err
-			}
-			if other.Identity.Owner() != of[key[0]] {
-				continue
-			}
-			all = append(all, owned{key[0], other})
-			if strings.HasPrefix(key[0], customerPrefix) {
-				owners[key[0]] = other
-			}
-		}
+	for _, o := range person {
+		all = append(all, owned{o.Stream, o.Of})
 	}
 	return all, nil
+}
+
+// profiles reads the profiles that exist of several streams, in one request.
+func (v *Views) profiles(ctx context.Context, streams []string) (map[string]Profile, error) {
+	keys := make([][2]string, len(streams))
+	for i, s := range streams {
+		keys[i] = [2]string{s, Profiles.Name}
+	}
+	rows, err := v.Table.GetMany(ctx, keys)
+	if err != nil {
+		return nil, err
+	}
+	known := make(map[string]Profile, len(rows))
+	for key, row := range rows {
+		if known[key[0]], err = Profiles.decode(ctx, v, row); err != nil {
+			return nil, err
+		}
+	}
+	return known, nil
 }
 
 // Linked are the streams that a customer was linked with: visitors, and former ids, which may be either.

@@ -171,11 +171,11 @@ func evolveProfile(p Profile, e eventstore.Event) Profile {
 		id, _ := CustomerID(e.Stream)
 		return Profile{Facts: Facts{CustomerID: id, Status: customer.StatusErased, LifetimeValue: []Money{}, UpdatedAt: e.RecordedAt}}
 	case customer.VisitorLinked:
-		p.Visitors = appended(p.Visitors, d.VisitorID, customer.MaxVisitors)
+		p.Visitors = appended(without(p.Visitors, d.VisitorID), d.VisitorID, customer.MaxVisitors)
 	case customer.VisitorUnlinked:
 		p.Visitors = without(p.Visitors, d.VisitorID)
 	case customer.Aliased:
-		p.Aliases = appended(p.Aliases, d.PreviousID, customer.MaxVisitors)
+		p.Aliases = appended(without(p.Aliases, d.PreviousID), d.PreviousID, customer.MaxVisitors)
 	case customer.Unaliased:
 		p.Aliases = without(p.Aliases, d.PreviousID)
 	case customer.TraitsClaimed:

@@ -90,16 +90,14 @@ func (v *Views) rebuildStream(ctx context.Context, commits []eventstore.Commit) 
 		}
 		if _, erased := opened[len(opened)-1].Data.(customer.DataDeleted); erased {
 			lines = slices.DeleteFunc(lines, func(r Row) bool { return r.SK < auditPrefix || r.SK > auditPrefix+"~" })
-			old, err := v.Table.Keys(ctx, stream, timelinePrefix)
-			if err != nil {
-				return nil, 0, err
-			}
-			if err := v.Table.Delete(ctx, old...); err != nil {
+			if err := v.removeLines(ctx, stream); err != nil {
 				return nil, 0, err
 			}
 			consents, preferences = true, true
 		}
-		lines = append(lines, row)
+		if lines, err = linkRows(append(lines, row), opened); err != nil {
+			return nil, 0, err
+		}
 		if v.Log.Now().Sub(c.RecordedAt) < touchedFor {
 			lines = withHint(lines, stream, opened)
 		}
@@ -195,7 +193,7 @@ func Projected(row Row) bool {
 			return true
 		}
 	}
-	for _, prefix := range []string{timelinePrefix, auditPrefix} {
+	for _, prefix := range []string{timelinePrefix, auditPrefix, linkPrefix} {
 		if len(row.SK) > len(prefix) && row.SK[:len(prefix)] == prefix {
 			return true
 		}

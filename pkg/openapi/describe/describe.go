@@ -22,6 +22,10 @@ type customerPath struct {
 	ID string `path:"id" description:"the customer's id, as answered on registration or as the SDKs' userId"`
 }
 
+type visitorPath struct {
+	ID string `path:"id" description:"the visitor's id, as the SDKs' anonymousId"`
+}
+
 type idempotent struct {
 	Key string `header:"Idempotency-Key" maxLength:"255" description:"the same key and request get the same answer for 24 hours"`
 }
@@ -95,6 +99,9 @@ var operations = map[string]operation{
 	}{}, paged{}}, app.TimelineList{}},
 	"GET /v1/customers/{id}/audit":    {200, []any{customerPath{}, paged{}}, app.AuditList{}},
 	"POST /v1/customers/{id}/erasure": {200, []any{customerPath{}, idempotent{}, app.EraseRequest{}}, app.Certificate{}},
+	"GET /v1/customers/{id}/erasure":  {200, []any{customerPath{}}, app.Certificate{}},
+	"POST /v1/visitors/{id}/erasure":  {200, []any{visitorPath{}, idempotent{}, app.EraseRequest{}}, app.Certificate{}},
+	"GET /v1/visitors/{id}/erasure":   {200, []any{visitorPath{}}, app.Certificate{}},
 	"DELETE /v1/customers/{id}/consents/{purpose}/{channel}": {200, []any{struct {
 		customerPath
 		Purpose string `path:"purpose" enum:"marketing,analytics,essential"`
