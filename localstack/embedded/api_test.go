@@ -456,8 +456,8 @@ func TestB21_VerificationToken(t *testing.T) {
 	verification(second).expect(200).has("emailVerified", true, "status", "active")
 	s.settled()
 	version := c.shown().number("version")
-	verification(second).expect(200).has("version", version) // again
-	c.post(c.path("/email-verification"), m{}).expect(200).has("version", version)     // nothing left to verify
+	verification(second).expect(200).has("version", version)                       // again
+	c.post(c.path("/email-verification"), m{}).expect(200).has("version", version) // nothing left to verify
 
 	changed := email(unique("changed"))
 	c.put(c.path("/email"), m{"email": changed}).expect(200).has("emailVerified", false, "status", "active")
