@@ -742,8 +742,10 @@ func TestErasing(t *testing.T) {
 	s.settled()
 	for route, call := range callsOf(c.id) {
 		switch route {
-		case "POST /v1/customers/{id}/erasure":
-			call(s).expect(200)
+		case "POST /v1/customers/{id}/erasure", "GET /v1/customers/{id}/erasure":
+			if a := call(s).expect(200); string(a.body) != string(certificate.body) {
+				t.Errorf("%s answers %s", route, a.body)
+			}
 		case "GET /v1/customers/{id}/audit": // outlives the customer
 			if got := call(s).expect(200).list("audit"); typesOf(got)[len(got)-1] != "CustomerDataDeleted" {
 				t.Errorf("the audit trail ends with %v", got)
