@@ -395,9 +395,10 @@ func TestP17_Encodings(t *testing.T) {
 func TestC7_TheContract(t *testing.T) {
 	s := begin(t)
 	c := s.registers("email", "ada@mail.example")
-	for _, path := range []string{c.path("?asOf="), c.path("?version="), c.path("/events?from="), c.path("/events?limit="), "/v1/quarantine?cursor=", "/v1/customers?email="} {
+	for _, path := range []string{c.path("?asOf="), c.path("?version="), c.path("/events?from="), c.path("/events?limit="), "/v1/quarantine?source=", "/v1/customers?email="} {
 		s.get(path).refused(400, "empty-parameter")
 	}
+	s.get("/v1/quarantine?cursor=").expect(200)
 	c.patch(c.path(""), m{"attributes": m{"sizes": m{"shoe": []int{41, 42}}}}).expect(200).has("attributes.sizes.shoe.1", 42)
 	c.patch(c.path(""), `{"attributes":{"deep":`+strings.Repeat("[", 30)+strings.Repeat("]", 30)+`}}`).refused(400, "invalid-attribute")
 	s.post("/v1/customers", m{"email": "x@mail.example", "termsAccepted": true, "unknown": 1}).refused(400, "invalid-json")

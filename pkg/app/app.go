@@ -159,7 +159,7 @@ func (a *App) API(answer answerFunc, repeat repeatFunc) lambdaio.Handler {
 			return lambdaio.Response{}, err
 		}
 		for _, name := range slices.Sorted(maps.Keys(c.Query)) {
-			if slices.Contains(c.Query[name], "") { // what is not asked for is left out
+			if name != "cursor" && slices.Contains(c.Query[name], "") { // an empty cursor is the first page's
 				return lambdaio.Response{}, fault.New(fault.Invalid, "empty-parameter", "the parameter %.100q is empty: leave it out", name)
 			}
 		}

@@ -31,7 +31,7 @@ type idempotent struct {
 }
 
 type paged struct {
-	Cursor string `query:"cursor" description:"nextCursor of the answer before"`
+	Cursor string `query:"cursor" description:"nextCursor of the answer before; empty or absent for the first page"`
 	Limit  int    `query:"limit" minimum:"1" maximum:"500" default:"50"`
 }
 
@@ -143,7 +143,7 @@ var operations = map[string]operation{
 	"POST /v1/quarantine/{id}/release":  {200, []any{quarantinePath{}, idempotent{}}, app.Released{}},
 	"GET /v1/quarantine": {200, []any{struct {
 		Source string `query:"source" description:"of this source only"`
-		Cursor string `query:"cursor" description:"nextCursor of the answer before"`
+		Cursor string `query:"cursor" description:"nextCursor of the answer before; empty or absent for the first page"`
 		Limit  int    `query:"limit" minimum:"1" maximum:"500" default:"50" description:"no more than 50 are answered, and fewer of large ones"`
 	}{}}, app.QuarantineList{}},
 	"POST /v1/m": {200, []any{map[string]any{}}, success{}},
