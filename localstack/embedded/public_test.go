@@ -1,6 +1,10 @@
 package embedded
 
-import "testing"
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
 
 // tokenOf is a token of a customer's own, of the local run's issuer.
 func (s *story) tokenOf(user string) string {
@@ -126,4 +130,70 @@ func TestS9_MarketingGoesToVerifiedAddresses(t *testing.T) {
 			t.Errorf("to the new address went %+v", mail)
 		}
 	}
+}
+
+// TestS1_JunkVisitorsDriveNobodyOut: what a page says of visitors neither hides what others said, nor becomes the customer's, nor makes
+// the customer too large to be shown.
+func TestS1_JunkVisitorsDriveNobodyOut(t *testing.T) {
+	s := begin(t)
+	page := s.source("browser")
+	s.sends(track("old-ada", "Order Completed", m{"order_id": "o1", "total": 300, "currency": "EUR"}))
+	s.sends(message("identify", "ada", "traits", m{"firstName": "Ada"}), m{"type": "alias", "userId": "ada", "previousId": "old-ada"})
+	s.sends(m{"type": "track", "anonymousId": "tab", "event": "Order Completed", "properties": m{"order_id": "o2", "total": 50, "currency": "EUR"}})
+	s.sends(message("identify", "ada", "anonymousId", "tab"))
+	s.settled()
+	ada := s.known("ada")
+	ada.shown().has("orders", 2)
+	traits := m{}
+	for i := range 10 {
+		traits[fmt.Sprint("junk", i)] = strings.Repeat("<", 2000)
+	}
+	for i := range 60 {
+		id := fmt.Sprint("junk", i)
+		page.says("/v1/batch", m{"batch": []m{
+			{"type": "identify", "anonymousId": id, "traits": m{"creditLimit": 1_000_000, "vip": true}},
+			{"type": "identify", "anonymousId": id, "traits": traits},
+			message("page", "ada", "anonymousId", id),
+		}}).expect(200)
+	}
+	s.settled()
+	shown := ada.shown()
+	shown.has("orders", 2, "attributes.creditLimit", nil, "attributes.vip", nil, "claims.vip.value", true)
+	if len(shown.body) > 64<<10 {
+		t.Errorf("the customer is shown in %d bytes", len(shown.body))
+	}
+	s.sends(m{"type": "track", "anonymousId": "phone", "event": "Order Completed", "properties": m{"order_id": "o3", "total": 20, "currency": "EUR"}})
+	s.sends(message("identify", "ada", "anonymousId", "phone"))
+	s.settled()
+	ada.shown().has("orders", 3)
+	for s.post(ada.path("/erasure"), m{}).text("status") == "under-way" {
+		s.advance("1s")
+	}
+	s.settled()
+	for _, order := range []string{"o1", "o2", "o3"} {
+		s.get("/v1/orders/" + order).expect(404)
+	}
+}
+
+// TestS1_AnOwnTokenTakesNoVisitor that somebody of ours linked with another customer, whatever the time it claims.
+func TestS1_AnOwnTokenTakesNoVisitor(t *testing.T) {
+	s := begin(t)
+	page := s.source("browser")
+	s.sends(m{"type": "track", "anonymousId": "tab", "event": "Order Completed", "properties": m{"order_id": "o1", "total": 500, "currency": "EUR"}})
+	s.sends(message("identify", "ada", "anonymousId", "tab"), message("identify", "eve", "traits", m{"firstName": "Eve"}))
+	s.settled()
+	signed := page.with("Authorization", basic(page.key, ""), "X-User-Token", s.tokenOf("eve"))
+	for _, kind := range []string{"page", "identify", "alias"} {
+		signed.post("/v1/"+kind, message(kind, "eve", "anonymousId", "tab", "previousId", "tab", "timestamp", "2001-01-01T00:00:00Z")).expect(200)
+	}
+	s.settled()
+	eve, ada := s.known("eve"), s.known("ada")
+	eve.shown().has("orders", 0)
+	ada.shown().has("orders", 1)
+	for s.post(eve.path("/erasure"), m{}).text("status") == "under-way" {
+		s.advance("1s")
+	}
+	s.settled()
+	ada.shown().has("orders", 1)
+	s.get("/v1/orders/o1").expect(200)
 }

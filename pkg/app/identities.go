@@ -83,7 +83,7 @@ func (a *App) linkNow(ctx context.Context, stream string, s customer.State, l vi
 	switch {
 	case at >= 0:
 		return view.Link{Kind: l.Kind, ID: l.ID, Linked: true, At: time.UnixMilli(links[at].At).UTC(), Public: links[at].Public}, nil
-	case len(links) < customer.MaxVisitors:
+	case len(links) < customer.MaxPublicVisitors: // the record has forgotten none
 		return view.Link{Kind: l.Kind, ID: l.ID}, nil
 	}
 	return a.Views.LatestLink(ctx, stream, l.Kind, l.ID)
@@ -300,7 +300,13 @@ func below(stream string, s record.State, load func(string) (record.State, error
 
 // linkedStreams are the streams that a customer's record remembers to be linked with.
 func linkedStreams(s record.State) []string {
-	return view.Linked(view.Facts{Visitors: linkedIDs(s.Customer.Visitors), Aliases: linkedIDs(s.Customer.Aliases)})
+	return view.Linked(linkedFacts(s.Customer))
+}
+
+// linkedFacts are the links that a customer's record remembers, as a profile has them.
+func linkedFacts(s customer.State) view.Facts {
+	claimed := slices.DeleteFunc(slices.Clone(s.Visitors), func(l customer.Link) bool { return !l.Public })
+	return view.Facts{Visitors: linkedIDs(s.Visitors), Claimed: linkedIDs(claimed), Aliases: linkedIDs(s.Aliases)}
 }
 
 func linkedIDs(links []customer.Link) []string {

@@ -193,6 +193,7 @@ func (w *world) personalStory() (id string) {
 	w.sends("server", "track", `{"userId":"`+id+`","event":"Products Searched","properties":{"query":"red shoes size"},`+context+`}`).expect(200)
 	w.sends("browser", "page", `{"anonymousId":"visitor-1","name":"My Account of",`+context+`}`).expect(200)
 	w.sends("browser", "identify", `{"anonymousId":"visitor-1","traits":{"email":"ada.lovelace@mail.example","note":"secret-trait"},`+context+`}`).expect(200)
+	w.sends("server", "identify", `{"anonymousId":"visitor-1","traits":{"email":"ada.lovelace@mail.example","note":"secret-trait"}}`).expect(200)
 	w.sends("server", "identify", `{"userId":"ada.lovelace@mail.example","traits":{"firstName":"Ada-Given"}}`).expect(200)
 	post(DeactivateCustomer(w.App), "POST", "/deactivation", `{"notes":"by telephone, Mrs King-Family"}`)
 	return id

@@ -155,7 +155,7 @@ func (a *App) listTimeline(ctx context.Context, c *Call) (lambdaio.Response, err
 	if err != nil {
 		return lambdaio.Response{}, err
 	}
-	known := view.Profile{Facts: view.Facts{Visitors: linkedIDs(s.Customer.Visitors), Aliases: linkedIDs(s.Customer.Aliases)}, Identity: s.Identity}
+	known := view.Profile{Facts: linkedFacts(s.Customer), Identity: s.Identity}
 	lines, next, err := a.Views.Timeline(ctx, stream, known, cursor, limit)
 	if err != nil {
 		return lambdaio.Response{}, err

@@ -25,6 +25,7 @@ type TraitsClaimed struct {
 type Claim struct {
 	Traits               map[string]any
 	GroupID              string
+	Visitor              bool // of somebody who is no customer by that
 	Source, ExternalID   string
 	IPAddress, UserAgent string
 	At                   time.Time
@@ -94,7 +95,7 @@ func (c Claims) Values() map[string]any {
 // claim decides on a Claim.
 func claim(s State, c Claim) []any {
 	var events []any
-	if s.Status == StatusNone {
+	if s.Status == StatusNone && !c.Visitor {
 		events = append(events, Created{ExternalID: c.ExternalID, Source: c.Source, IPAddress: c.IPAddress, UserAgent: c.UserAgent})
 	}
 	fits := s.Claims.fitting(c)

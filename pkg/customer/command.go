@@ -73,6 +73,7 @@ type Identify struct {
 	IPAddress  string
 	UserAgent  string
 	VisitorID  string
+	Public     bool      // the visitor is named with a key that everybody can read
 	At         time.Time // when it was said: of two clients the later counts, whichever arrives first
 	Timed      bool      // the client said when; else At is when it arrived, and of two at once what arrives later counts
 	Undated    bool      // the client said when, and nobody can tell: it may be older than anything, and replaces nothing that is known

@@ -19,6 +19,7 @@ const (
 	MaxAttributes     = 200
 	MaxAttributeBytes = 64 << 10 // of all attributes as JSON, so that a profile fits one item
 	MaxVisitors       = 50       // linked visitors, and former ids, that the state remembers and that are shown joined: the newest
+	MaxPublicVisitors = 20       // beside them, of whom only a public key said so: junk must not drive out what is known
 	MaxGroups         = 50
 	maxStamps         = 2 * MaxAttributes // of attributes that were removed, the latest
 )
@@ -507,7 +508,7 @@ func has(links []Link, id string) bool {
 	return slices.ContainsFunc(links, func(l Link) bool { return l.ID == id })
 }
 
-// linked are the links with one more, at most MaxVisitors, the latest.
+// linked are the links with one more: the latest, at most MaxVisitors that somebody vouches for and MaxPublicVisitors of anybody's saying.
 func linked(links []Link, id string, said *time.Time, at time.Time, public bool) []Link {
 	if said != nil {
 		at = *said
@@ -522,7 +523,20 @@ func linked(links []Link, id string, said *time.Time, at time.Time, public bool)
 		}
 	}
 	links = append(unlinked(links, id), link)
-	return links[max(0, len(links)-MaxVisitors):]
+	limit, same := MaxVisitors, 0
+	if link.Public {
+		limit = MaxPublicVisitors
+	}
+	for _, l := range links {
+		if l.Public == link.Public {
+			same++
+		}
+	}
+	if same > limit {
+		oldest := slices.IndexFunc(links, func(l Link) bool { return l.Public == link.Public })
+		links = slices.Delete(links, oldest, oldest+1)
+	}
+	return links
 }
 
 func unlinked(links []Link, id string) []Link {

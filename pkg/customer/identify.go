@@ -54,7 +54,7 @@ func identify(s State, c Identify) ([]any, error) {
 	if len(confirmed) > 0 {
 		events = append(events, TraitsConfirmed{confirmed})
 	}
-	return append(events, linkVisitor(s, LinkVisitor{VisitorID: c.VisitorID, At: c.At})...), nil
+	return append(events, linkVisitor(s, LinkVisitor{VisitorID: c.VisitorID, At: c.At, Public: c.Public})...), nil
 }
 
 // fitting is what of a patch leaves the attributes within their limits: what it removes, and then by name what fits.

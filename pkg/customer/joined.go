@@ -3,6 +3,8 @@ package customer
 import (
 	"cmp"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 )
 
@@ -28,7 +30,7 @@ func (s State) Said() Said {
 
 // JoinedAttributes are the attributes of a person who is in several streams: of each the word that was said last, as whichever customer
 // and in whatever order it was told, also where it removes the attribute. What a visitor said counts where no customer said anything: anybody
-// can say what they like of a visitor.
+// can say what they like of a visitor. They are within the limits of one customer's, the first by name.
 func JoinedAttributes(customers, visitors []Said) map[string]any {
 	known := lastWords(customers)
 	for name, word := range lastWords(visitors) {
@@ -36,13 +38,35 @@ func JoinedAttributes(customers, visitors []Said) map[string]any {
 			known[name] = word
 		}
 	}
-	attributes := map[string]any{}
-	for name, word := range known {
-		if word.value != nil {
-			attributes[name] = word.value
+	attributes, size := map[string]any{}, 0
+	for _, name := range slices.Sorted(maps.Keys(known)) {
+		value := known[name].value
+		if value == nil {
+			continue
 		}
+		more := sizeOf(map[string]any{name: value})
+		if len(attributes) == MaxAttributes || size+more > MaxAttributeBytes {
+			continue
+		}
+		attributes[name], size = value, size+more
 	}
 	return attributes
+}
+
+// Joined are the claims with those of another stream of the same person, within the limits of one.
+func (c Claims) Joined(other Claims) Claims {
+	joined, size := maps.Clone(c), sizeOf(c.Values())
+	if joined == nil {
+		joined = Claims{}
+	}
+	for _, name := range slices.Sorted(maps.Keys(other)) {
+		more := sizeOf(map[string]any{name: other[name].Value})
+		if _, known := joined[name]; known || len(joined) >= MaxClaimed || size+more > MaxClaimedBytes {
+			continue
+		}
+		joined[name], size = other[name], size+more
+	}
+	return joined
 }
 
 // word is what was said of an attribute, nil for that there is none.

@@ -16,7 +16,7 @@ import (
 // Limits.
 const (
 	MaxClaims = 20 // on a stream, the earliest
-	MaxOwned  = 50 // streams that are joined to one customer
+	MaxOwned  = 75 // streams that are joined to one customer
 	MaxDepth  = 3  // of who owns whom
 	maxOwners = 20 // that are followed up
 )

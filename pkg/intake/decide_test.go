@@ -80,7 +80,10 @@ func TestWhoIsNotKnownYetBecomesACustomer(t *testing.T) {
 func TestVisitorsHaveNoProfile(t *testing.T) {
 	take := said(t, browser, `{"type":"identify","messageId":"m1","anonymousId":"a1","traits":{"plan":"gold"}}`)
 	take.Customer = false
-	anybody.When(t, take).Then(at(now, fingerprint(browser, "m1"), activity.Identified{Traits: map[string]any{"plan": "gold"}})...)
+	anybody.When(t, take).Then(at(now, fingerprint(browser, "m1"), customer.TraitsClaimed{Traits: map[string]any{"plan": "gold"}})...)
+	take = said(t, server, `{"type":"identify","messageId":"m1","anonymousId":"a1","traits":{"plan":"gold"}}`)
+	take.Customer = false
+	anybody.When(t, take).Then(at(now, fingerprint(server, "m1"), activity.Identified{Traits: map[string]any{"plan": "gold"}})...)
 }
 
 func TestAnAddressOfSomebodyElseIsNotTakenOver(t *testing.T) {

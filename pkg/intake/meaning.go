@@ -27,6 +27,8 @@ func meaning(c Take, s customer.State, m Message) (events []any, unread []string
 	case m.Part == OfOrder:
 		events, unread = facts(c.Source, m)
 		return events, unread, nil
+	case !c.Customer && !c.Source.Trusted && (m.Type == "identify" || m.Type == "group" || m.Type == "alias"):
+		return claimedOfVisitor(s, m)
 	case !c.Customer && (m.Type == "identify" || m.Type == "group" || m.Type == "alias"):
 		traits, unread := ingest.Traits(m.Message)
 		return []any{activity.Identified{Traits: traits}}, unread, nil
@@ -37,6 +39,7 @@ func meaning(c Take, s customer.State, m Message) (events []any, unread []string
 		return claimed(c, s, m)
 	case m.Type == "identify":
 		identify, unread := ingest.Identify(m.Message, c.Source, m.ExternalID, m.Visitor)
+		identify.Public = !c.Source.Trusted
 		if email, err := customer.NormalEmail(identify.Email); err == nil {
 			identify.EmailTaken = c.EmailsTaken[email]
 		}
@@ -49,15 +52,16 @@ func meaning(c Take, s customer.State, m Message) (events []any, unread []string
 	for _, e := range events {
 		s = customer.Evolve(s, e, m.OccurredAt)
 	}
-	more, err := customer.Decide(s, customer.LinkVisitor{VisitorID: m.Visitor, At: m.OccurredAt})
+	public := !c.Source.Trusted // a customer's own token proves who they are, and not which visitor they were
+	more, err := customer.Decide(s, customer.LinkVisitor{VisitorID: m.Visitor, At: m.OccurredAt, Public: public})
 	if err != nil {
 		return nil, nil, err
 	}
 	events = append(events, more...)
 	switch m.Type {
 	case "alias":
-		if !c.Source.Trusted { // that another customer is theirs too is for us to say
-			more, err = customer.Decide(s, customer.LinkVisitor{VisitorID: m.Previous, At: m.OccurredAt})
+		if public { // that another customer is theirs too is for us to say
+			more, err = customer.Decide(s, customer.LinkVisitor{VisitorID: m.Previous, At: m.OccurredAt, Public: public})
 			break
 		}
 		more, err = customer.Decide(s, customer.Alias{PreviousID: m.Previous, At: m.OccurredAt})
@@ -110,6 +114,19 @@ func claimed(c Take, s customer.State, m Message) (events []any, unread []string
 	}
 	done, unread := facts(c.Source, m)
 	return append(events, done...), unread, nil
+}
+
+// claimedOfVisitor is what a page or an app says of a visitor, kept as claimed like what it says of a customer: the visitor may turn out to be one.
+func claimedOfVisitor(s customer.State, m Message) (events []any, unread []string, err error) {
+	claim := customer.Claim{Visitor: true, At: m.OccurredAt}
+	if m.Undated {
+		claim.At = time.Time{}
+	}
+	claim.Traits, unread = ingest.Traits(m.Message)
+	if events, err = customer.Decide(s, claim); len(events) == 0 && err == nil {
+		events = []any{activity.Identified{}}
+	}
+	return events, unread, err
 }
 
 // facts are what a track, page or screen message says that happened, as far as it is in the message's part.

@@ -31,7 +31,7 @@ func TestS1_APublicKeyIsNobodysWord(t *testing.T) {
 	)...)
 	alias := said(t, browser, `{"type":"alias","messageId":"m1","userId":"u1","previousId":"u0"}`)
 	alias.Messages[0].Own = true // who they are, and not whom else they are
-	ada.When(t, alias).Then(at(now, fingerprint(browser, "m1"), customer.VisitorLinked{VisitorID: "u0", LinkedAt: &minute})...)
+	ada.When(t, alias).Then(at(now, fingerprint(browser, "m1"), customer.VisitorLinked{VisitorID: "u0", LinkedAt: &minute, Public: true})...)
 }
 
 // TestS1_NothingOfValue comes of a public key, whatever it calls its messages.

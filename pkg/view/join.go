@@ -76,16 +76,21 @@ func (v *Views) profiles(ctx context.Context, streams []string) (map[string]Prof
 	return known, nil
 }
 
-// Linked are the streams that a customer was linked with: visitors, and former ids, which may be either.
+// Linked are the streams that a customer was linked with: visitors, and former ids, which may be either. Those of whom anybody could have said
+// so are the last, since only so many are joined.
 func Linked(f Facts) []string {
-	var streams []string
-	for _, id := range f.Visitors {
-		streams = append(streams, VisitorStream(id))
-	}
+	var streams, claimed []string
 	for _, id := range f.Aliases {
 		streams = append(streams, VisitorStream(id), CustomerStream(id))
 	}
-	return streams
+	for _, id := range f.Visitors {
+		if slices.Contains(f.Claimed, id) {
+			claimed = append(claimed, VisitorStream(id))
+			continue
+		}
+		streams = append(streams, VisitorStream(id))
+	}
+	return append(streams, claimed...)
 }
 
 // fields are the traits that have fields of their own: who somebody is called is only what they said as themselves.
@@ -124,6 +129,7 @@ func join(p Profile, others []owned) Profile {
 			p.Groups = appended(p.Groups, id, customer.MaxGroups)
 		}
 		p.State = insight.Joined(p.State, o.State)
+		p.Personal.Claims = p.Personal.Claims.Joined(o.Personal.Claims)
 	}
 	p.AverageOrder = averages(p.LifetimeValue, p.AverageOrder)
 	return p

@@ -50,7 +50,8 @@ type Facts struct {
 	LastSeenAt    *time.Time      `json:"lastSeenAt,omitempty"`
 	// LastSeen is by channel.
 	LastSeen map[string]time.Time `json:"lastSeen,omitempty" description:"by channel: browser, mobile, server, webhook, api, and email for what became of messages"`
-	Visitors []string             `json:"visitors,omitempty" description:"anonymous visitors known to be this customer"`
+	Visitors []string             `json:"visitors,omitempty" description:"anonymous visitors who are this customer"`
+	Claimed  []string             `json:"claimedVisitors,omitempty" description:"those of the visitors of whom only pages and apps said so"`
 	Aliases  []string             `json:"aliases,omitempty" description:"former ids of this customer"`
 	Groups   []string             `json:"groups,omitempty"`
 	Segments segment.State        `json:"segments,omitempty"`
@@ -171,9 +172,9 @@ func evolveProfile(p Profile, e eventstore.Event) Profile {
 		id, _ := CustomerID(e.Stream)
 		return Profile{Facts: Facts{CustomerID: id, Status: customer.StatusErased, LifetimeValue: []Money{}, UpdatedAt: e.RecordedAt}}
 	case customer.VisitorLinked:
-		p.Visitors = appended(without(p.Visitors, d.VisitorID), d.VisitorID, customer.MaxVisitors)
+		p.Facts = linked(p.Facts, d.VisitorID, d.Public)
 	case customer.VisitorUnlinked:
-		p.Visitors = without(p.Visitors, d.VisitorID)
+		p.Visitors, p.Claimed = without(p.Visitors, d.VisitorID), without(p.Claimed, d.VisitorID)
 	case customer.Aliased:
 		p.Aliases = appended(without(p.Aliases, d.PreviousID), d.PreviousID, customer.MaxVisitors)
 	case customer.Unaliased:
@@ -321,6 +322,23 @@ func added(amounts []Money, currency string, minor int64) []Money {
 }
 
 // appended returns list with entry last, at most limit long.
+// linked are the facts with one more visitor: the latest, as many as the record remembers.
+func linked(f Facts, id string, public bool) Facts {
+	known := slices.Contains(f.Visitors, id) && !slices.Contains(f.Claimed, id)
+	f.Visitors, f.Claimed = append(without(f.Visitors, id), id), without(f.Claimed, id)
+	if public && !known {
+		f.Claimed = append(f.Claimed, id)
+	}
+	if len(f.Claimed) > customer.MaxPublicVisitors {
+		f.Visitors, f.Claimed = without(f.Visitors, f.Claimed[0]), slices.Clone(f.Claimed[1:])
+	}
+	if len(f.Visitors)-len(f.Claimed) > customer.MaxVisitors {
+		oldest := slices.IndexFunc(f.Visitors, func(id string) bool { return !slices.Contains(f.Claimed, id) })
+		f.Visitors = slices.Delete(f.Visitors, oldest, oldest+1)
+	}
+	return f
+}
+
 func appended(list []string, entry string, limit int) []string {
 	if slices.Contains(list, entry) {
 		return list
@@ -412,6 +430,7 @@ func (v *Views) show(ctx context.Context, stream string, p Profile, version, to 
 		p = join(p, others)
 		p.Personal.Attributes = attributes
 	}
+	p.Claimed = slices.Sorted(slices.Values(p.Claimed))
 	p.Visitors, p.Aliases, p.Groups = slices.Sorted(slices.Values(p.Visitors)), slices.Sorted(slices.Values(p.Aliases)), slices.Sorted(slices.Values(p.Groups))
 	return Customer{Version: version, Facts: p.Facts, Personal: p.Personal, Carts: carts}, version > 0, nil
 }
