@@ -321,6 +321,7 @@ func TestWhatIsLeftOfTheErased(t *testing.T) {
 	for key := range s.items(topology.Views) {
 		stream, row, _ := strings.Cut(key, " ")
 		switch {
+		case strings.HasSuffix(stream, "#v-77"), strings.HasSuffix(stream, "#u-88"): // who turned out to be somebody else
 		case strings.HasPrefix(row, "AUDIT#"), strings.HasPrefix(stream, "COMPLIANCE#"), strings.HasPrefix(stream, "ERASED#"), stream == "PAYMENTS#local", strings.HasPrefix(stream, "QUARANTINE#"), strings.HasPrefix(stream, "QUARANTINED#"), stream == "CHECKPOINT": // the latter a keyed hash of a message's id
 		case row == view.Profiles.Name, row == view.Consents.Name, row == view.Preferences.Name:
 			if item := s.items(topology.Views)[key]; strings.Contains(item, `"p":`) || strings.Contains(item, "analytics") || strings.Contains(item, "shoes") {

@@ -273,7 +273,7 @@ func (a *App) commit(ctx context.Context, c *Call, stream, about string, status 
 	}
 	head, appended, err := a.Log.Handle(ctx, eventstore.Command{
 		Stream: stream, Folds: []eventstore.AnyFold{fold}, Head: known,
-		Meta: eventstore.Meta{Actor: c.Actor, Source: "api", CorrelationID: correlation(c)},
+		Meta: eventstore.Meta{Actor: c.Actor, Source: "api", CorrelationID: a.correlation(c)},
 		Decide: func(h *eventstore.Head) (eventstore.Decision, error) {
 			data, claims, err := decide(h)
 			return eventstore.Decision{
@@ -481,8 +481,8 @@ func jsonDetail(err error) string {
 	return "the body is not valid JSON"
 }
 
-func correlation(c *Call) string {
-	if id := c.Header["x-correlation-id"]; id != "" && len(id) <= 64 && foreign.Opaque(id) {
+func (a *App) correlation(c *Call) string {
+	if id := c.Header["x-correlation-id"]; id != "" && len(id) <= 64 && a.Settings.Opaque(id) {
 		return id
 	}
 	return ""

@@ -222,7 +222,7 @@ func (a *App) take(ctx context.Context, c *Call, source ingest.Source, stream st
 	}
 	for len(messages) > 0 {
 		n := min(len(messages), commitMessages)
-		err := a.gate.pass(ctx, stream, c.Actor+"#"+correlation(c), messages[:n], func(ctx context.Context, shared []intake.Message) error {
+		err := a.gate.pass(ctx, stream, c.Actor+"#"+a.correlation(c), messages[:n], func(ctx context.Context, shared []intake.Message) error {
 			return a.takeSome(ctx, c, source, stream, shared)
 		})
 		if err != nil {
@@ -272,7 +272,7 @@ func (a *App) takeAll(ctx context.Context, c *Call, source ingest.Source, stream
 	paid := false // whether somebody never heard of was taken from the budgets
 	command := eventstore.Command{
 		Stream: stream, Folds: []eventstore.AnyFold{record.Fold, ingest.SeenFold}, Fact: true,
-		Meta: eventstore.Meta{Actor: c.Actor, Source: source.Kind, CorrelationID: correlation(c)},
+		Meta: eventstore.Meta{Actor: c.Actor, Source: source.Kind, CorrelationID: a.correlation(c)},
 		Decide: func(h *eventstore.Head) (eventstore.Decision, error) {
 			if h.Version == 0 && !paid {
 				if err := a.affordPerson(ctx, source, c.SourceIP); err != nil {

@@ -23,6 +23,7 @@ type Declaration struct {
 	Upcasters []Upcaster
 	data      reflect.Type
 	behaviour bool
+	ends      bool
 }
 
 // Declare declares the event type name with data of type T, a struct whose every field has a json name and a pii tag:
@@ -30,6 +31,13 @@ type Declaration struct {
 // personal data it holds.
 func Declare[T any](name string, upcasters ...Upcaster) Declaration {
 	return Declaration{Name: name, Upcasters: upcasters, data: reflect.TypeFor[T]()}
+}
+
+// Ends marks the event type after which nothing that came before in its stream counts, and nothing follows. Every fold that is asked for
+// afterwards must forget all it knew by it.
+func Ends(d Declaration) Declaration {
+	d.ends = true
+	return d
 }
 
 // Behaviour marks event types as behaviour: what people did, many times over, and nothing that is owed to anybody. Once
@@ -136,6 +144,12 @@ func (c *Catalog) Type(name string) reflect.Type {
 func (c *Catalog) Behaviour(name string) bool {
 	e := c.byName[name]
 	return e != nil && e.behaviour
+}
+
+// Ends says whether an event type is declared as the end of its stream.
+func (c *Catalog) Ends(name string) bool {
+	e := c.byName[name]
+	return e != nil && e.ends
 }
 
 // NameOf returns the name of the event type that data is of, "" for none.
