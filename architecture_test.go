@@ -156,7 +156,7 @@ var domains = map[string][]string{
 	"pkg/ingest":     {"pkg/activity", "pkg/channel", "pkg/customer", "pkg/foreign", "pkg/insight", "pkg/money", "pkg/order"},                                                                          // says what a message means
 	"pkg/record":     {"pkg/cart", "pkg/channel", "pkg/consent", "pkg/customer", "pkg/identity", "pkg/journey", "pkg/order", "pkg/preference", "pkg/retention", "pkg/segment"},                         // folds them side by side
 	"pkg/intake":     {"pkg/activity", "pkg/cart", "pkg/channel", "pkg/consent", "pkg/customer", "pkg/foreign", "pkg/identity", "pkg/ingest", "pkg/mailbox", "pkg/order", "pkg/record", "pkg/segment"}, // decides on a whole record what a message becomes
-	"pkg/catalog":    {"pkg/activity", "pkg/cart", "pkg/channel", "pkg/consent", "pkg/customer", "pkg/identity", "pkg/insight", "pkg/journey", "pkg/order", "pkg/preference", "pkg/product", "pkg/retention", "pkg/segment", "pkg/source"},
+	"pkg/catalog":    {"pkg/activity", "pkg/cart", "pkg/channel", "pkg/consent", "pkg/customer", "pkg/foreign", "pkg/identity", "pkg/insight", "pkg/journey", "pkg/order", "pkg/preference", "pkg/product", "pkg/retention", "pkg/segment", "pkg/source"},
 }
 
 // outside are the packages of the standard library that reach beyond the program, or depend on when or where it runs.

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"time"
 
@@ -104,9 +105,12 @@ func (b *bed) instance(client meter.API, master privacy.Master, now func() time.
 	return &app.App{
 		Log: log, Views: &view.Views{Table: view.Table{Client: client, Name: topology.Views}, Log: log}, Keyring: keyring,
 		Access: access{}, Fixed: map[string]ingest.Source{embedded.WriteKey: {ID: "bench", Kind: "server", Trusted: true}}, Now: now, NewID: newID,
-		Settings: app.Settings{EmailFrom: "Defter <hello@defter.example>", PublicURL: "https://defter.example", WelcomeDelay: 24 * time.Hour},
+		Settings: app.Settings{OpaqueIDs: words, EmailFrom: "Defter <hello@defter.example>", PublicURL: "https://defter.example", WelcomeDelay: 24 * time.Hour},
 	}
 }
+
+// words are the ids of customers here, which say in words what they are.
+var words = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
 
 func newID() string { return uuid.Must(uuid.NewV7()).String() }
 

@@ -43,6 +43,7 @@ var measurements = []measurement{
 	{"dollars", "Dollars for a million events, and for a month without any", (*bench).dollars},
 	{"castore", "Appends, taking turns with Castore's DynamoDB adapter on one engine", (*bench).castore},
 	{"age", "A command on customers of different age, nothing in memory", (*bench).age},
+	{"erasure", "Erasure of a customer with a long history", (*bench).erasure},
 	{"strangers", "What strangers cost, with a public key and without, and commands in a flood", (*bench).strangers},
 	{"start", "Start and size of the functions", (*bench).start},
 	{"rebuild", "Views made again from the store", (*bench).rebuild},

@@ -133,7 +133,7 @@ func TestSchemasSayWhatIsPersonal(t *testing.T) {
 		}
 		for i := range data.NumField() {
 			field, _, _ := strings.Cut(data.Field(i).Tag.Get("json"), ",")
-			if got, want := schema.Properties[field].PII, strings.TrimPrefix(data.Field(i).Tag.Get("pii"), "-"); got != want {
+			if got, want := schema.Properties[field].PII, strings.TrimPrefix(data.Field(i).Tag.Get("pii"), "-"); got != want && (got != "" || want != "unless-opaque") {
 				t.Errorf("%s.%s is %q in the schema, %q in the type", name, field, got, want)
 			}
 		}

@@ -27,6 +27,9 @@ func newFunction(stack awscdk.Stack, p *Platform, row topology.Function, trigger
 		environment = map[string]*string{}
 	}
 	environment["DEFTER_DATA_CONTROLLER"], environment["DEFTER_MARKETING_TO"] = jsii.String(p.DataController), jsii.String(p.MarketingTo)
+	if p.OpaqueIDs != "" {
+		environment["DEFTER_OPAQUE_IDS"] = jsii.String(p.OpaqueIDs)
+	}
 	for _, access := range row.Access {
 		r := p.resource(access.Resource)
 		statement := allow(access.Actions, r.arns...)

@@ -35,6 +35,7 @@ type Settings struct {
 	UserTokenIssuer string // the OpenID Connect issuer of customers' tokens; "" for none
 	UserTokenFor    string // the audience of those tokens
 	PlaceholderIDs  string // ids that stand for nobody here, with commas between them
+	OpaqueIDs       string // a regular expression of ids that tell nothing about a person
 	CartIdle        string // a Go duration, after which a cart counts as abandoned
 	ReturnWindow    string // a Go duration after delivery
 	KeepBehaviour   string // in the event store, in detail; a Go duration
@@ -69,6 +70,7 @@ func LoadSettings(node constructs.Node) (Settings, error) {
 		UserTokenIssuer: value("userTokenIssuer", ""),
 		UserTokenFor:    value("userTokenAudience", ""),
 		PlaceholderIDs:  value("placeholderIds", ""),
+		OpaqueIDs:       value("opaqueIds", ""),
 		CartIdle:        value("cartIdle", "60m"),
 		ReturnWindow:    value("returnWindow", "720h"),
 		PaymentProvider: value("paymentProvider", ""),
@@ -114,6 +116,9 @@ func LoadSettings(node constructs.Node) (Settings, error) {
 	}
 	if window, err := time.ParseDuration(s.ReturnWindow); err != nil || window < 0 {
 		refuse("returnWindow", s.ReturnWindow, "a duration such as 720h")
+	}
+	if _, err := regexp.Compile(s.OpaqueIDs); err != nil {
+		refuse("opaqueIds", s.OpaqueIDs, "a regular expression of ids that tell nothing about a person")
 	}
 	if idle, err := time.ParseDuration(s.CartIdle); err != nil || idle < time.Minute {
 		refuse("cartIdle", s.CartIdle, "a duration of a minute or more, such as 60m")

@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"sync"
 	"time"
 
@@ -64,7 +65,8 @@ type Config struct {
 	KeepFor      time.Duration // of behaviour in the event store; 0 for 90 days
 	// MarketingUnverified lets marketing go to addresses that nobody has verified.
 	MarketingUnverified bool
-	Log                 *slog.Logger // of the engine; nil drops
+	OpaqueIDs           *regexp.Regexp // of ids that tell nothing about a person, beside those that do nowhere
+	Log                 *slog.Logger   // of the engine; nil drops
 }
 
 // System is a running system.
@@ -230,11 +232,12 @@ func (s *System) build(ctx context.Context) error {
 		Archive: archive.Folder(filepath.Join(s.config.DataDir, "archive")),
 		Fixed:   map[string]ingest.Source{WriteKey: {ID: "dev", Kind: "server", Trusted: true}},
 		Settings: app.Settings{EmailFrom: "Defter <hello@defter.example>", PublicURL: s.URL, WelcomeDelay: s.config.WelcomeDelay, PaymentProvider: "local", ReturnWindow: app.DefaultReturnWindow, KeepFor: s.config.KeepFor,
-			DataController: "Defter's local run", MarketingUnverified: s.config.MarketingUnverified,
+			DataController: "Defter's local run", MarketingUnverified: s.config.MarketingUnverified, OpaqueIDs: s.config.OpaqueIDs,
 		},
 		Tokens:   token.New(s.issuer.url, tokenAudience, s.clock.Now),
 		Payments: local.Provider{Table: view.Table{Client: s.client, Name: topology.Views}},
 	}
+	log.Catalog.Opaque = s.App.Settings.Opaque
 	if s.App.Settings.WelcomeDelay == 0 {
 		s.App.Settings.WelcomeDelay = 24 * time.Hour
 	}

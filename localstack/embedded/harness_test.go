@@ -97,7 +97,7 @@ func beginWith(t testing.TB, place func(*System), configure ...func(*Config)) *s
 	if t, ok := t.(*testing.T); ok {
 		t.Parallel()
 	}
-	config := Config{DataDir: t.TempDir(), MarketingUnverified: true} // most stories are about something else than verification
+	config := Config{DataDir: t.TempDir(), MarketingUnverified: true, OpaqueIDs: wordy} // most stories are about something else than verification
 	for _, c := range configure {
 		c(&config)
 	}
@@ -321,6 +321,9 @@ func eventually(t testing.TB, what string, so func() bool) {
 var names atomic.Int64
 
 // unique makes a name that no other story uses.
+// wordy are ids that say in a word what they stand for, as in most stories. What becomes of ids that could tell something is told by itself.
+var wordy = regexp.MustCompile(`^(?:[A-Za-z0-9._:-]{0,99}[A-Za-z_:][A-Za-z0-9._:-]{0,99}|[0-9.-]{1,8})$`)
+
 func unique(prefix string) string { return fmt.Sprintf("%s-%d", prefix, names.Add(1)) }
 
 func email(name string) string { return name + "@mail.example" }

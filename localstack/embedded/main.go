@@ -15,10 +15,11 @@ import (
 	"syscall"
 	"time"
 
+	"defter/pkg/app"
 	"defter/pkg/retention"
 )
 
-// Main runs the system until it is interrupted. It reads PORT, DATA_DIR, WELCOME_DELAY, KEEP_BEHAVIOUR and LOG_LEVEL from the
+// Main runs the system until it is interrupted. It reads PORT, DATA_DIR, WELCOME_DELAY, KEEP_BEHAVIOUR, OPAQUE_IDS and LOG_LEVEL from the
 // environment.
 func Main(ctx context.Context, out io.Writer) error {
 	began := time.Now()
@@ -101,6 +102,11 @@ func environment() (Config, slog.Level, error) {
 	default:
 		errs = append(errs, fmt.Errorf("MARKETING_TO is %q, must be verified or any", to))
 	}
+	opaque, err := app.OpaquePattern(os.Getenv("OPAQUE_IDS"))
+	if err != nil {
+		errs = append(errs, fmt.Errorf("OPAQUE_IDS must be a regular expression: %w", err))
+	}
+	c.OpaqueIDs = opaque
 	if raw := os.Getenv("KEEP_BEHAVIOUR"); raw != "" {
 		keep, err := time.ParseDuration(raw)
 		if err != nil || keep < retention.MinKeepFor {

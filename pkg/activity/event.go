@@ -26,7 +26,7 @@ type PageViewed struct {
 	Referrer   string          `json:"referrer,omitempty" pii:"url" jsonschema:"maxLength=2048"`
 	Name       string          `json:"name,omitempty" pii:"text" jsonschema:"maxLength=200"`
 	Category   string          `json:"category,omitempty" pii:"text" jsonschema:"maxLength=200"`
-	SessionID  string          `json:"sessionId,omitempty" pii:"-" jsonschema:"maxLength=128"`
+	SessionID  string          `json:"sessionId,omitempty" pii:"unless-opaque" jsonschema:"maxLength=128"`
 	Properties json.RawMessage `json:"properties,omitempty" pii:"properties"`
 	Context    *Context        `json:"context,omitempty" pii:"device"`
 }
@@ -35,20 +35,20 @@ type PageViewed struct {
 type ScreenViewed struct {
 	Name       string          `json:"name,omitempty" pii:"text" jsonschema:"maxLength=200"`
 	Category   string          `json:"category,omitempty" pii:"text" jsonschema:"maxLength=200"`
-	SessionID  string          `json:"sessionId,omitempty" pii:"-" jsonschema:"maxLength=128"`
+	SessionID  string          `json:"sessionId,omitempty" pii:"unless-opaque" jsonschema:"maxLength=128"`
 	Properties json.RawMessage `json:"properties,omitempty" pii:"properties"`
 	Context    *Context        `json:"context,omitempty" pii:"device"`
 }
 
 // ProductViewed: a product was looked at.
 type ProductViewed struct {
-	ProductID       string   `json:"productId" pii:"-" jsonschema:"maxLength=200"`
-	ProductName     string   `json:"productName,omitempty" pii:"-" jsonschema:"maxLength=500"`
-	ProductCategory string   `json:"productCategory,omitempty" pii:"-" jsonschema:"maxLength=200"`
+	ProductID       string   `json:"productId" pii:"unless-opaque" jsonschema:"maxLength=200"`
+	ProductName     string   `json:"productName,omitempty" pii:"unless-opaque" jsonschema:"maxLength=500"`
+	ProductCategory string   `json:"productCategory,omitempty" pii:"unless-opaque" jsonschema:"maxLength=200"`
 	PriceMinor      int64    `json:"priceMinor,omitempty" pii:"-" jsonschema:"minimum=0,maximum=1000000000000"`
 	Currency        string   `json:"currency,omitempty" pii:"-" jsonschema:"pattern=^[A-Z]{3}$"`
 	ViewSource      string   `json:"viewSource,omitempty" pii:"-" jsonschema:"enum=search,enum=category,enum=recommendation,enum=direct"`
-	SessionID       string   `json:"sessionId,omitempty" pii:"-" jsonschema:"maxLength=128"`
+	SessionID       string   `json:"sessionId,omitempty" pii:"unless-opaque" jsonschema:"maxLength=128"`
 	Context         *Context `json:"context,omitempty" pii:"device"`
 }
 
@@ -56,15 +56,15 @@ type ProductViewed struct {
 type SearchPerformed struct {
 	Query        string   `json:"query" pii:"text" jsonschema:"maxLength=1000"`
 	ResultsCount *int64   `json:"resultsCount,omitempty" pii:"-"`
-	SessionID    string   `json:"sessionId,omitempty" pii:"-" jsonschema:"maxLength=128"`
+	SessionID    string   `json:"sessionId,omitempty" pii:"unless-opaque" jsonschema:"maxLength=128"`
 	Context      *Context `json:"context,omitempty" pii:"device"`
 }
 
 // ItemAddedToCart: a product was put into a cart.
 type ItemAddedToCart struct {
-	CartID      string   `json:"cartId" pii:"-" jsonschema:"maxLength=128"`
-	ProductID   string   `json:"productId" pii:"-" jsonschema:"maxLength=200"`
-	ProductName string   `json:"productName,omitempty" pii:"-" jsonschema:"maxLength=500"`
+	CartID      string   `json:"cartId" pii:"unless-opaque" jsonschema:"maxLength=128"`
+	ProductID   string   `json:"productId" pii:"unless-opaque" jsonschema:"maxLength=200"`
+	ProductName string   `json:"productName,omitempty" pii:"unless-opaque" jsonschema:"maxLength=500"`
 	Quantity    int64    `json:"quantity,omitempty" pii:"-" jsonschema:"minimum=0,maximum=1000000"`
 	PriceMinor  int64    `json:"priceMinor,omitempty" pii:"-" jsonschema:"minimum=0,maximum=1000000000000"`
 	Currency    string   `json:"currency,omitempty" pii:"-" jsonschema:"pattern=^[A-Z]{3}$"`
@@ -73,22 +73,22 @@ type ItemAddedToCart struct {
 
 // ItemRemovedFromCart: a product was taken out of a cart.
 type ItemRemovedFromCart struct {
-	CartID    string   `json:"cartId" pii:"-" jsonschema:"maxLength=128"`
-	ProductID string   `json:"productId" pii:"-" jsonschema:"maxLength=200"`
+	CartID    string   `json:"cartId" pii:"unless-opaque" jsonschema:"maxLength=128"`
+	ProductID string   `json:"productId" pii:"unless-opaque" jsonschema:"maxLength=200"`
 	Quantity  int64    `json:"quantity,omitempty" pii:"-" jsonschema:"minimum=0,maximum=1000000"`
 	Context   *Context `json:"context,omitempty" pii:"device"`
 }
 
 // CartViewed: a cart was looked at.
 type CartViewed struct {
-	CartID  string   `json:"cartId" pii:"-" jsonschema:"maxLength=128"`
+	CartID  string   `json:"cartId" pii:"unless-opaque" jsonschema:"maxLength=128"`
 	Context *Context `json:"context,omitempty" pii:"device"`
 }
 
 // CheckoutStarted: a checkout began.
 type CheckoutStarted struct {
-	CartID         string   `json:"cartId,omitempty" pii:"-" jsonschema:"maxLength=128"`
-	OrderID        string   `json:"orderId,omitempty" pii:"-" jsonschema:"maxLength=128"`
+	CartID         string   `json:"cartId,omitempty" pii:"unless-opaque" jsonschema:"maxLength=128"`
+	OrderID        string   `json:"orderId,omitempty" pii:"unless-opaque" jsonschema:"maxLength=128"`
 	CartValueMinor int64    `json:"cartValueMinor,omitempty" pii:"-" jsonschema:"minimum=0,maximum=1000000000000"`
 	Currency       string   `json:"currency,omitempty" pii:"-" jsonschema:"pattern=^[A-Z]{3}$"`
 	ItemCount      int64    `json:"itemCount,omitempty" pii:"-"`
@@ -97,7 +97,7 @@ type CheckoutStarted struct {
 
 // CheckoutStepCompleted: a step of a checkout was done.
 type CheckoutStepCompleted struct {
-	CheckoutID string   `json:"checkoutId,omitempty" pii:"-" jsonschema:"maxLength=128"`
+	CheckoutID string   `json:"checkoutId,omitempty" pii:"unless-opaque" jsonschema:"maxLength=128"`
 	Step       string   `json:"step,omitempty" pii:"-" jsonschema:"enum=shipping,enum=payment,enum=review"`
 	StepNumber int64    `json:"stepNumber" pii:"-"`
 	Context    *Context `json:"context,omitempty" pii:"device"`
@@ -105,41 +105,41 @@ type CheckoutStepCompleted struct {
 
 // ProductCompared: products were set side by side.
 type ProductCompared struct {
-	ProductIDs           []string        `json:"productIds" pii:"-" jsonschema:"maxItems=100"`
+	ProductIDs           []string        `json:"productIds" pii:"unless-opaque" jsonschema:"maxItems=100"`
 	ComparisonAttributes []string        `json:"comparisonAttributes,omitempty" pii:"text" jsonschema:"maxItems=100"`
-	SessionID            string          `json:"sessionId,omitempty" pii:"-" jsonschema:"maxLength=128"`
+	SessionID            string          `json:"sessionId,omitempty" pii:"unless-opaque" jsonschema:"maxLength=128"`
 	Properties           json.RawMessage `json:"properties,omitempty" pii:"properties"`
 	Context              *Context        `json:"context,omitempty" pii:"device"`
 }
 
 // ReviewRead: what others say about a product was read.
 type ReviewRead struct {
-	ProductID  string          `json:"productId" pii:"-" jsonschema:"maxLength=200"`
-	ReviewID   string          `json:"reviewId,omitempty" pii:"-" jsonschema:"maxLength=200"`
-	Rating     string          `json:"rating,omitempty" pii:"-" jsonschema:"maxLength=10"`
-	SessionID  string          `json:"sessionId,omitempty" pii:"-" jsonschema:"maxLength=128"`
+	ProductID  string          `json:"productId" pii:"unless-opaque" jsonschema:"maxLength=200"`
+	ReviewID   string          `json:"reviewId,omitempty" pii:"unless-opaque" jsonschema:"maxLength=200"`
+	Rating     string          `json:"rating,omitempty" pii:"unless-opaque" jsonschema:"maxLength=10"`
+	SessionID  string          `json:"sessionId,omitempty" pii:"unless-opaque" jsonschema:"maxLength=128"`
 	Properties json.RawMessage `json:"properties,omitempty" pii:"properties"`
 	Context    *Context        `json:"context,omitempty" pii:"device"`
 }
 
 // VideoWatched: a video was watched, for WatchDuration of TotalDuration seconds. CompletionRate is in percent.
 type VideoWatched struct {
-	VideoID        string          `json:"videoId" pii:"-" jsonschema:"maxLength=200"`
-	ProductID      string          `json:"productId,omitempty" pii:"-" jsonschema:"maxLength=200"`
+	VideoID        string          `json:"videoId" pii:"unless-opaque" jsonschema:"maxLength=200"`
+	ProductID      string          `json:"productId,omitempty" pii:"unless-opaque" jsonschema:"maxLength=200"`
 	WatchDuration  int64           `json:"watchDuration,omitempty" pii:"-"`
 	TotalDuration  int64           `json:"totalDuration,omitempty" pii:"-"`
 	CompletionRate int64           `json:"completionRate,omitempty" pii:"-"`
-	SessionID      string          `json:"sessionId,omitempty" pii:"-" jsonschema:"maxLength=128"`
+	SessionID      string          `json:"sessionId,omitempty" pii:"unless-opaque" jsonschema:"maxLength=128"`
 	Properties     json.RawMessage `json:"properties,omitempty" pii:"properties"`
 	Context        *Context        `json:"context,omitempty" pii:"device"`
 }
 
 // ExperimentExposed: a variation of an experiment was shown.
 type ExperimentExposed struct {
-	ExperimentID   string          `json:"experimentId" pii:"-" jsonschema:"maxLength=200"`
-	ExperimentName string          `json:"experimentName,omitempty" pii:"-" jsonschema:"maxLength=200"`
-	VariationID    string          `json:"variationId,omitempty" pii:"-" jsonschema:"maxLength=200"`
-	VariationName  string          `json:"variationName,omitempty" pii:"-" jsonschema:"maxLength=200"`
+	ExperimentID   string          `json:"experimentId" pii:"unless-opaque" jsonschema:"maxLength=200"`
+	ExperimentName string          `json:"experimentName,omitempty" pii:"unless-opaque" jsonschema:"maxLength=200"`
+	VariationID    string          `json:"variationId,omitempty" pii:"unless-opaque" jsonschema:"maxLength=200"`
+	VariationName  string          `json:"variationName,omitempty" pii:"unless-opaque" jsonschema:"maxLength=200"`
 	Properties     json.RawMessage `json:"properties,omitempty" pii:"properties"`
 	Context        *Context        `json:"context,omitempty" pii:"device"`
 }

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -77,6 +78,8 @@ type Settings struct {
 	MarketingUnverified bool
 
 	Placeholders identity.Placeholders // ids that stand for nobody here, beside those that do everywhere
+
+	OpaqueIDs *regexp.Regexp // of ids that tell nothing about a person here, beside those that do nowhere; nil for none
 
 	CartIdle        time.Duration // after which a cart counts as abandoned; 0 for an hour
 	PaymentProvider string        // stripe, local, or "" for none: then orders cannot be paid here
@@ -270,7 +273,7 @@ func (a *App) commit(ctx context.Context, c *Call, stream, about string, status 
 	}
 	head, appended, err := a.Log.Handle(ctx, eventstore.Command{
 		Stream: stream, Folds: []eventstore.AnyFold{fold}, Head: known,
-		Meta: eventstore.Meta{Actor: c.Actor, Source: "api", CorrelationID: correlation(c)},
+		Meta: eventstore.Meta{Actor: c.Actor, Source: "api", CorrelationID: a.correlation(c)},
 		Decide: func(h *eventstore.Head) (eventstore.Decision, error) {
 			data, claims, err := decide(h)
 			return eventstore.Decision{
@@ -357,16 +360,29 @@ func (a *App) customerID(ctx context.Context, c *Call) (string, error) {
 // resolve turns an id that a client uses into the id of a stream, in the one form in which ids are compared. One that could identify a person, such as an email
 // address or a telephone number, is replaced by a keyed hash: stream names cannot be erased.
 func (a *App) resolve(ctx context.Context, raw string) (id string, hidden bool, err error) {
-	if raw = foreign.ID(raw); opaque(raw) {
+	if raw = foreign.ID(raw); a.Settings.Opaque(raw) {
 		return raw, false, nil
 	}
 	hash, err := a.Keyring.Lookup(ctx, "id", raw)
 	return "h_" + hash, true, err
 }
 
-// opaque says whether an id tells nothing about a person: up to 100 letters, digits and ._:- that are not just a long
-// number, which could be a telephone or identity number.
-func opaque(raw string) bool {
+// Opaque says whether an id tells nothing about a person, by its form or because the deployment says so of ids like it.
+func (s Settings) Opaque(id string) bool {
+	return foreign.Opaque(id) || s.OpaqueIDs != nil && s.OpaqueIDs.MatchString(id)
+}
+
+// OpaquePattern reads a deployment's pattern of ids that tell nothing about a person. It must fit an id whole.
+func OpaquePattern(pattern string) (*regexp.Regexp, error) {
+	if pattern == "" {
+		return nil, nil
+	}
+	return regexp.Compile("^(?:" + pattern + ")$")
+}
+
+// plain says whether an id may be chosen for an order, a refund or a product: up to 100 letters, digits and ._:- that are not just a long
+// number.
+func plain(raw string) bool {
 	digits := 0
 	for _, r := range raw {
 		switch {
@@ -465,8 +481,8 @@ func jsonDetail(err error) string {
 	return "the body is not valid JSON"
 }
 
-func correlation(c *Call) string {
-	if id := c.Header["x-correlation-id"]; id != "" && len(id) <= 64 && opaque(id) {
+func (a *App) correlation(c *Call) string {
+	if id := c.Header["x-correlation-id"]; id != "" && len(id) <= 64 && a.Settings.Opaque(id) {
 		return id
 	}
 	return ""

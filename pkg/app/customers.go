@@ -466,7 +466,7 @@ func (a *App) setPreferences(ctx context.Context, c *Call) (lambdaio.Response, e
 	}
 	head, _, err := a.Log.Handle(ctx, eventstore.Command{
 		Stream: stream, Folds: []eventstore.AnyFold{record.Fold},
-		Meta: eventstore.Meta{Actor: c.Actor, Source: "api", CorrelationID: correlation(c)},
+		Meta: eventstore.Meta{Actor: c.Actor, Source: "api", CorrelationID: a.correlation(c)},
 		Decide: func(h *eventstore.Head) (eventstore.Decision, error) {
 			s := record.Fold.Of(h)
 			if err := existing(s); err != nil {

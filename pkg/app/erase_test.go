@@ -9,8 +9,10 @@ import (
 	"testing"
 	"time"
 
+	"defter/pkg/activity"
 	"defter/pkg/eventstore"
 	"defter/pkg/eventstore/storetest/dynamotest"
+	"defter/pkg/meter"
 	"defter/pkg/view"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -422,5 +424,37 @@ func TestS5_ErasedAgainAfterARestore(t *testing.T) {
 	}
 	if w = w.another(); readable(w, id) || !readable(w, other) {
 		t.Errorf("readable: the erased %v, another %v", readable(w, id), readable(w, other))
+	}
+}
+
+// TestS5_AnErasureIsIndependentOfTheHistory, and so is whatever is asked of the erased afterwards, though no snapshot can be kept of them.
+func TestS5_AnErasureIsIndependentOfTheHistory(t *testing.T) {
+	t.Parallel()
+	w := begin(t)
+	costs := map[string][]float64{}
+	for _, commits := range []int{5, 300} {
+		id := w.register(fmt.Sprintf(`{"email":"ada%d@mail.example","firstName":"Ada","termsAccepted":true}`, commits))
+		for range commits {
+			w.behave(view.CustomerStream(id), activity.PageViewed{PageURL: "https://shop.example/" + strings.Repeat("secret", 200)})
+		}
+		total := new(meter.Meter)
+		metered := w.process(meter.Client{API: w.client, Total: total})
+		measure := func(what string, do func()) {
+			before := total.Cost().ReadUnits
+			do()
+			costs[what] = append(costs[what], total.Cost().ReadUnits-before)
+		}
+		if commits > 5 {
+			w.delivering().deliver()
+		}
+		measure("erasing", func() { metered.erase(id, withKey).expect(200) })
+		measure("a message afterwards", func() {
+			metered.sends("server", "page", fmt.Sprintf(`{"userId":"%s","name":"Home"}`, id)).expect(200)
+		})
+	}
+	for what, units := range costs {
+		if units[1] > 2*units[0]+30 { // the timeline's rows are listed
+			t.Errorf("%s reads %v units with 5 and 300 commits", what, units)
+		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"log/slog"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -444,11 +445,11 @@ func (a *App) dropSnapshots(ctx context.Context, stream string) error {
 // closeStream records that a stream's personal data are gone, and removes what was on its way meanwhile.
 func (a *App) closeStream(ctx context.Context, e *erasure, stream, _ string) (int, string, error) {
 	_, _, err := a.Log.Handle(ctx, eventstore.Command{
-		Stream: stream, Folds: []eventstore.AnyFold{record.Fold}, Fact: true,
+		Stream: stream, Fact: true, // no folds: without its key the stream has no snapshot, and would be read from its beginning
 		Meta: eventstore.Meta{Actor: erasureActor, Source: "system", CausationID: e.CertificateID},
-		Decide: func(h *eventstore.Head) (eventstore.Decision, error) {
-			if record.Fold.Of(h).Customer.Status == customer.StatusErased {
-				return eventstore.Decision{}, nil
+		Decide: func(*eventstore.Head) (eventstore.Decision, error) {
+			if closed, err := a.closed(ctx, stream); err != nil || closed {
+				return eventstore.Decision{}, err
 			}
 			return eventstore.Decision{Events: eventstore.Happened(customer.DataDeleted{
 				DeletionType: e.DeletionType, CompletedAt: a.Now().UTC(), CertificateID: e.CertificateID,
@@ -464,6 +465,14 @@ func (a *App) closeStream(ctx context.Context, e *erasure, stream, _ string) (in
 		}
 	}
 	return 1, "", a.dropSnapshots(ctx, stream)
+}
+
+// closed says whether a stream's last commit ends it.
+func (a *App) closed(ctx context.Context, stream string) (bool, error) {
+	for c, err := range a.Log.Store.ReadBack(ctx, stream, 0) {
+		return err == nil && slices.ContainsFunc(c.Events, func(r eventstore.Record) bool { return a.Log.Catalog.Ends(r.Type) }), err
+	}
+	return false, nil
 }
 
 // erasedNote is a line of the journal of erasures: which key was destroyed, and why.

@@ -98,7 +98,7 @@ func TriggerPayments(a *App) lambdaio.Handler { return a.onEvent(a.TriggerPaymen
 
 func RunPaymentStep(a *App) lambdaio.Handler { return lambdaio.Task(a.RunPaymentStep) }
 
-func ReleaseReports(a *App) lambdaio.Handler { return a.onEvent(a.ReleaseReports) }
+func ReleaseReports(a *App) lambdaio.Handler { return a.projecting(a.ReleaseReports) } // the bus does not say every order's id
 
 func SendEmail(a *App) lambdaio.Handler { return lambdaio.Queue(a.SendEmail) }
 

@@ -105,7 +105,7 @@ func newHistory(seed uint64) *history {
 	h.App = &App{
 		Log: log, Views: &view.Views{Log: log, Table: view.Table{Client: h.rows}}, Access: access{}, Now: now, NewID: log.NewID, Payments: h, PaymentRuns: h,
 		Fixed:    map[string]ingest.Source{"server": {ID: "server", Kind: "server", Trusted: true}},
-		Settings: Settings{PaymentProvider: "local", ReturnWindow: time.Hour},
+		Settings: Settings{OpaqueIDs: wordy, PaymentProvider: "local", ReturnWindow: time.Hour},
 	}
 	return h
 }

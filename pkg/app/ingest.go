@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
 	"slices"
 	"strconv"
@@ -221,7 +222,7 @@ func (a *App) take(ctx context.Context, c *Call, source ingest.Source, stream st
 	}
 	for len(messages) > 0 {
 		n := min(len(messages), commitMessages)
-		err := a.gate.pass(ctx, stream, c.Actor+"#"+correlation(c), messages[:n], func(ctx context.Context, shared []intake.Message) error {
+		err := a.gate.pass(ctx, stream, c.Actor+"#"+a.correlation(c), messages[:n], func(ctx context.Context, shared []intake.Message) error {
 			return a.takeSome(ctx, c, source, stream, shared)
 		})
 		if err != nil {
@@ -271,7 +272,7 @@ func (a *App) takeAll(ctx context.Context, c *Call, source ingest.Source, stream
 	paid := false // whether somebody never heard of was taken from the budgets
 	command := eventstore.Command{
 		Stream: stream, Folds: []eventstore.AnyFold{record.Fold, ingest.SeenFold}, Fact: true,
-		Meta: eventstore.Meta{Actor: c.Actor, Source: source.Kind, CorrelationID: correlation(c)},
+		Meta: eventstore.Meta{Actor: c.Actor, Source: source.Kind, CorrelationID: a.correlation(c)},
 		Decide: func(h *eventstore.Head) (eventstore.Decision, error) {
 			if h.Version == 0 && !paid {
 				if err := a.affordPerson(ctx, source, c.SourceIP); err != nil {
@@ -297,7 +298,10 @@ func (a *App) takeAll(ctx context.Context, c *Call, source ingest.Source, stream
 		case emailTaken(err):
 			take.EmailsTaken[emails[taken.Key]] = true
 		case ok:
-			id := strings.TrimPrefix(taken.Key, orderPrefix)
+			id, err := a.orderOf(ctx, strings.TrimPrefix(taken.Key, orderPrefix), placedIn(decided))
+			if err != nil {
+				return err
+			}
 			if err := a.fileElsewhere(ctx, c, source, stream, id, messages); err != nil {
 				return err
 			}
@@ -394,7 +398,22 @@ func (a *App) claimed(ctx context.Context, h *eventstore.Head, events []eventsto
 		emails[key] = compared(email)
 	}
 	claims, err := a.emailClaims(ctx, h.Stream, data)
-	return eventstore.Decision{Events: events, Claims: mergeClaims(a.orderClaims(h, data), claims)}, err
+	if err != nil {
+		return eventstore.Decision{}, err
+	}
+	orders, err := a.orderClaims(ctx, h, data)
+	return eventstore.Decision{Events: events, Claims: mergeClaims(orders, claims)}, err
+}
+
+// placedIn are the ids of orders that events place.
+func placedIn(events []eventstore.New) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for _, e := range events {
+			if placed, ok := e.Data.(order.Placed); ok && !yield(placed.OrderID) {
+				return
+			}
+		}
+	}
 }
 
 func holds(key string) func(eventstore.Claim) bool {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"strconv"
 	"strings"
@@ -143,7 +144,29 @@ type OrderList struct {
 }
 
 // orderClaim names an order for good. Its value says whose it is and where it begins: "<stream> <version>".
-func orderClaim(id string) string { return orderPrefix + id }
+func (a *App) orderClaim(ctx context.Context, id string) (string, error) {
+	key, err := a.orderKey(ctx, id)
+	return orderPrefix + key, err
+}
+
+// orderKey is by what an order's id is known where it cannot be erased: itself, or a keyed hash if it could tell something.
+func (a *App) orderKey(ctx context.Context, id string) (string, error) {
+	if a.Settings.Opaque(id) {
+		return id, nil
+	}
+	hash, err := a.Keyring.Lookup(ctx, "order", id)
+	return "h_" + hash, err
+}
+
+// orderOf is which of the orders has the key; "" for none.
+func (a *App) orderOf(ctx context.Context, key string, ids iter.Seq[string]) (string, error) {
+	for id := range ids {
+		if known, err := a.orderKey(ctx, id); err != nil || known == key {
+			return id, err
+		}
+	}
+	return "", nil
+}
 
 const orderPrefix = "UNIQUE#order#"
 
@@ -157,7 +180,7 @@ func (a *App) placeOrder(ctx context.Context, c *Call) (lambdaio.Response, error
 	set(&id, in.OrderID)
 	set(&cart, in.CartID)
 	in.CustomerID, cart = foreign.ID(in.CustomerID), foreign.ID(cart)
-	if id == "" || !opaque(id) || in.CartID != nil && (cart == "" || len(cart) > 128) {
+	if id == "" || !plain(id) || in.CartID != nil && (cart == "" || len(cart) > 128) {
 		return lambdaio.Response{}, fault.New(fault.Invalid, "invalid-id", "orderId must have 1 to 100 letters, digits and ._:- that are not just a long number, and cartId 1 to 128 bytes")
 	}
 	if in.CustomerID == "" || len(in.CustomerID) > ingest.MaxID {
@@ -180,8 +203,12 @@ func (a *App) placeOrder(ctx context.Context, c *Call) (lambdaio.Response, error
 			return lambdaio.Response{}, err
 		}
 	}
+	key, err := a.orderKey(ctx, id)
+	if err != nil {
+		return lambdaio.Response{}, err
+	}
 	stream := view.CustomerStream(customerID)
-	head, err := a.commit(ctx, c, stream, id, 201, record.Fold, func(h *eventstore.Head) ([]any, []eventstore.Claim, error) {
+	head, err := a.commit(ctx, c, stream, key, 201, record.Fold, func(h *eventstore.Head) ([]any, []eventstore.Claim, error) {
 		s := record.Fold.Of(h)
 		if !s.Customer.Exists() {
 			return nil, nil, fault.New(fault.NotFound, "customer-not-found", "there is no such customer")
@@ -201,9 +228,10 @@ func (a *App) placeOrder(ctx context.Context, c *Call) (lambdaio.Response, error
 			}
 			events = append(events, more...)
 		}
-		return events, a.orderClaims(h, events), nil
+		claims, err := a.orderClaims(ctx, h, events)
+		return events, claims, err
 	})
-	if taken, ok := errors.AsType[*eventstore.TakenError](err); ok && taken.Key == orderClaim(id) {
+	if taken, ok := errors.AsType[*eventstore.TakenError](err); ok && strings.HasPrefix(taken.Key, orderPrefix) {
 		err = fault.Because(err, fault.Conflict, "order-exists", "there is another order of this id")
 	}
 	if err != nil {
@@ -236,21 +264,34 @@ func (a *App) payment(orderID string, in PaymentRequest) (*order.Pay, error) {
 }
 
 // orderClaims are the claims on the orders that the events of a commit place. Each says where its order begins.
-func (a *App) orderClaims(h *eventstore.Head, events []any) []eventstore.Claim {
+func (a *App) orderClaims(ctx context.Context, h *eventstore.Head, events []any) ([]eventstore.Claim, error) {
 	var claims []eventstore.Claim
 	for i, event := range events {
 		if placed, ok := event.(order.Placed); ok {
+			key, err := a.orderClaim(ctx, placed.OrderID)
+			if err != nil {
+				return nil, err
+			}
 			claims = append(claims, eventstore.Claim{
-				Key: orderClaim(placed.OrderID), Owner: a.NewID(), Value: []byte(h.Stream + " " + strconv.FormatInt(h.Version+1+int64(i), 10)),
+				Key: key, Owner: a.NewID(), Value: []byte(h.Stream + " " + strconv.FormatInt(h.Version+1+int64(i), 10)),
 			})
 		}
 	}
-	return claims
+	return claims, nil
 }
 
 // ownerOf is the stream that an order is in, and the version it begins at; ok is false for an order that nobody has told of.
 func (a *App) ownerOf(ctx context.Context, orderID string) (stream string, version int64, ok bool, err error) {
-	held, ok, err := a.Log.Store.Claimed(ctx, orderClaim(orderID))
+	key, err := a.orderClaim(ctx, orderID)
+	if err != nil {
+		return "", 0, false, err
+	}
+	return a.holderOf(ctx, key)
+}
+
+// holderOf is what the claim on an order says.
+func (a *App) holderOf(ctx context.Context, key string) (stream string, version int64, ok bool, err error) {
+	held, ok, err := a.Log.Store.Claimed(ctx, key)
 	if err != nil || !ok {
 		return "", 0, false, err
 	}
@@ -282,7 +323,11 @@ func (a *App) orderCommand(ctx context.Context, c *Call, status int, command fun
 	if err != nil {
 		return lambdaio.Response{}, err
 	}
-	head, err := a.commit(ctx, c, stream, id, status, record.Fold, func(h *eventstore.Head) ([]any, []eventstore.Claim, error) {
+	key, err := a.orderKey(ctx, id)
+	if err != nil {
+		return lambdaio.Response{}, err
+	}
+	head, err := a.commit(ctx, c, stream, key, status, record.Fold, func(h *eventstore.Head) ([]any, []eventstore.Claim, error) {
 		s := record.Fold.Of(h)
 		if erased(s) {
 			return nil, nil, fault.New(fault.NotFound, "order-not-found", "there is no such order")
@@ -365,7 +410,7 @@ func (a *App) refundOrder(ctx context.Context, c *Call) (lambdaio.Response, erro
 	}
 	refund := a.NewID()
 	set(&refund, in.RefundID)
-	if refund == "" || !opaque(refund) {
+	if refund == "" || !plain(refund) {
 		return lambdaio.Response{}, fault.New(fault.Invalid, "invalid-id", "refundId must have 1 to 100 letters, digits and ._:- that are not just a long number")
 	}
 	return a.orderCommand(ctx, c, 202, func(h *eventstore.Head, id string) (order.Command, error) {
@@ -406,7 +451,11 @@ func (a *App) getOrder(ctx context.Context, c *Call) (lambdaio.Response, error) 
 }
 
 // repeatOrder answers a command on an order again, with the order as it is now.
-func (a *App) repeatOrder(ctx context.Context, c *Call, id string, _ int64, status int) (lambdaio.Response, error) {
+func (a *App) repeatOrder(ctx context.Context, c *Call, key string, _ int64, status int) (lambdaio.Response, error) {
+	id, err := a.orderIDOf(ctx, key)
+	if err != nil {
+		return lambdaio.Response{}, err
+	}
 	again := *c
 	again.Params = map[string]string{"id": id}
 	response, err := a.getOrder(ctx, &again)
@@ -414,6 +463,21 @@ func (a *App) repeatOrder(ctx context.Context, c *Call, id string, _ int64, stat
 		response = orderResponse(response.Body, id, status)
 	}
 	return response, err
+}
+
+// orderIDOf is the id of the order that a key stands for, from where the order begins.
+func (a *App) orderIDOf(ctx context.Context, key string) (string, error) {
+	if !strings.HasPrefix(key, "h_") {
+		return key, nil
+	}
+	stream, from, ok, err := a.holderOf(ctx, orderPrefix+key)
+	if err != nil || !ok {
+		return "", err
+	}
+	for e, err := range a.Log.Events(ctx, stream, from, from) {
+		return order.EventOrder(e.Data), err
+	}
+	return "", nil
 }
 
 // listOrders answers GET /v1/customers/{id}/orders.

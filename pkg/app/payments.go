@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"slices"
 	"time"
 
 	"defter/pkg/eventstore"
@@ -19,7 +20,8 @@ import (
 // asked, and what it said, is in the order's events.
 type PaymentRun struct {
 	Stream      string `json:"stream"`
-	OrderID     string `json:"orderId"`
+	Version     int64  `json:"version"` // of what asked for it, which says the ids that are not here because they could tell something
+	OrderID     string `json:"orderId,omitempty"`
 	PaymentID   string `json:"paymentId,omitempty"` // of a charge
 	RefundID    string `json:"refundId,omitempty"`  // of a refund
 	EventID     string `json:"eventId"`             // what asked for it
@@ -30,7 +32,7 @@ type PaymentRun struct {
 
 // TriggerPayments starts the charge or the refund that an event asks for, once however often the event is delivered.
 func (a *App) TriggerPayments(ctx context.Context, e eventstore.Event) error {
-	run := PaymentRun{Stream: e.Stream, EventID: e.ID, Correlation: e.CorrelationID, Until: a.Now().UTC().Format(time.RFC3339)}
+	run := PaymentRun{Stream: e.Stream, Version: e.Version, EventID: e.ID, Correlation: e.CorrelationID, Until: a.Now().UTC().Format(time.RFC3339)}
 	switch d := e.Data.(type) {
 	case order.PaymentInitiated:
 		run.OrderID, run.PaymentID = d.OrderID, d.PaymentID
@@ -52,6 +54,42 @@ func (a *App) RunPaymentStep(ctx context.Context, run PaymentRun) (PaymentRun, e
 	if a.Payments == nil {
 		return run, fault.New(fault.Rejected, "no-payment-provider", "this deployment has no payment provider")
 	}
+	whole, err := a.withIDs(ctx, run)
+	if err != nil {
+		return run, err
+	}
+	whole, err = a.paymentStep(ctx, whole)
+	run.Until, run.Done = whole.Until, whole.Done // the ids stay where they are sealed
+	return run, err
+}
+
+// withIDs is the run with the ids that are sealed in the event which asked for it.
+func (a *App) withIDs(ctx context.Context, run PaymentRun) (PaymentRun, error) {
+	if run.OrderID != "" && run.PaymentID+run.RefundID != "" {
+		return run, nil
+	}
+	for e, err := range a.Log.Events(ctx, run.Stream, run.Version, run.Version) {
+		switch d := e.Data.(type) {
+		case order.PaymentInitiated:
+			run.OrderID, run.PaymentID = d.OrderID, d.PaymentID
+		case order.RefundInitiated:
+			run.OrderID, run.RefundID = d.OrderID, d.RefundID
+		}
+		return run, err
+	}
+	return run, nil
+}
+
+// providerKey is an idempotency key as the provider may know it: without what could tell something.
+func (a *App) providerKey(ctx context.Context, key string, ids ...string) (string, error) {
+	if !slices.ContainsFunc(ids, func(id string) bool { return !a.Settings.Opaque(id) }) {
+		return key, nil
+	}
+	hash, err := a.Keyring.Lookup(ctx, "provider", key)
+	return "h_" + hash, err
+}
+
+func (a *App) paymentStep(ctx context.Context, run PaymentRun) (PaymentRun, error) {
 	head, err := a.Log.Load(ctx, run.Stream, record.Fold)
 	if err != nil {
 		return run, err
@@ -65,10 +103,18 @@ func (a *App) RunPaymentStep(ctx context.Context, run PaymentRun) (PaymentRun, e
 	var ask func(context.Context, order.Order) order.Command
 	var due *time.Time
 	if r, _ := o.Refund(run.RefundID); run.RefundID != "" {
-		ask, due = a.giveBack(run, r), r.DueAt
+		key, err := a.providerKey(ctx, r.RefundKey(run.OrderID), run.OrderID, r.ID)
+		if err != nil {
+			return run, err
+		}
+		ask, due = a.giveBack(run, r, key), r.DueAt
 		run.Done = r.Status != order.Initiated
 	} else {
-		ask, due = a.charge(run), nextCharge(o, run.PaymentID)
+		key, err := a.providerKey(ctx, o.ChargeKey(run.OrderID), run.OrderID)
+		if err != nil {
+			return run, err
+		}
+		ask, due = a.charge(run, key), nextCharge(o, run.PaymentID)
 		run.Done = !o.ToCharge(run.PaymentID)
 	}
 	if run.Done {
@@ -99,11 +145,11 @@ func nextCharge(o order.Order, paymentID string) *time.Time {
 }
 
 // charge asks for the order's payment, and says what became of it.
-func (a *App) charge(run PaymentRun) func(context.Context, order.Order) order.Command {
+func (a *App) charge(run PaymentRun, key string) func(context.Context, order.Order) order.Command {
 	return func(ctx context.Context, o order.Order) order.Command {
 		amount, p := o.TotalMinor-o.PaidMinor, o.Payment
 		transaction, err := a.Payments.Charge(ctx, payment.Charge{
-			Key: o.ChargeKey(run.OrderID), OrderID: run.OrderID, PaymentID: run.PaymentID, AmountMinor: amount, Currency: o.Currency,
+			Key: key, OrderID: run.OrderID, PaymentID: run.PaymentID, AmountMinor: amount, Currency: o.Currency,
 			Method: p.Method, Token: p.Token, Attempt: p.Attempt,
 		})
 		if err == nil {
@@ -116,10 +162,10 @@ func (a *App) charge(run PaymentRun) func(context.Context, order.Order) order.Co
 }
 
 // giveBack asks for a refund, or what became of one that the provider has on its way.
-func (a *App) giveBack(run PaymentRun, r order.Refunded) func(context.Context, order.Order) order.Command {
+func (a *App) giveBack(run PaymentRun, r order.Refunded, key string) func(context.Context, order.Order) order.Command {
 	return func(ctx context.Context, o order.Order) order.Command {
 		transaction, err := a.Payments.Refund(ctx, payment.Refund{
-			Key: r.RefundKey(run.OrderID), OrderID: run.OrderID, RefundID: run.RefundID, TransactionID: o.TransactionID,
+			Key: key, OrderID: run.OrderID, RefundID: run.RefundID, TransactionID: o.TransactionID,
 			AmountMinor: r.AmountMinor, Currency: o.Currency, Reason: r.Reason, Attempt: r.Attempt, PendingID: r.TransactionID,
 		})
 		if err == nil {

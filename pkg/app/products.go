@@ -63,7 +63,7 @@ func (a *App) getProduct(ctx context.Context, c *Call) (lambdaio.Response, error
 }
 
 func productID(c *Call) (string, error) {
-	if id := c.Params["id"]; opaque(id) && id != "" {
+	if id := c.Params["id"]; plain(id) && id != "" {
 		return id, nil
 	}
 	return "", fault.New(fault.Invalid, "invalid-id", "a product's id has up to 100 letters, digits and ._:-")

@@ -93,7 +93,10 @@ type waiting struct {
 	SK string `json:"sk"`
 }
 
-func waitingFor(orderID string) string { return "WAITING#" + orderID }
+func (a *App) waitingFor(ctx context.Context, orderID string) (string, error) {
+	key, err := a.orderKey(ctx, orderID)
+	return "WAITING#" + key, err
+}
 
 // wait puts a message aside that does not agree with its order, with the reason, until more is known of the order; once however often it
 // comes. It is in the quarantine meanwhile.
@@ -126,7 +129,11 @@ func (a *App) wait(ctx context.Context, c *Call, source ingest.Source, stream st
 	if err != nil {
 		return err
 	}
-	hint := view.Row{PK: waitingFor(told.Order()), SK: source.ID + "#" + m.Fingerprint, Version: 1, Data: data, TTL: rows[0].TTL}
+	place, err := a.waitingFor(ctx, told.Order())
+	if err != nil {
+		return err
+	}
+	hint := view.Row{PK: place, SK: source.ID + "#" + m.Fingerprint, Version: 1, Data: data, TTL: rows[0].TTL}
 	put, err := a.Views.Table.Replace(ctx, hint, 0, rows, nil)
 	if err != nil || !put { // it waits already
 		return err
@@ -145,8 +152,12 @@ func (a *App) ReleaseReports(ctx context.Context, e eventstore.Event) error {
 	if id == "" {
 		return nil
 	}
+	place, err := a.waitingFor(ctx, id)
+	if err != nil {
+		return err
+	}
 	for cursor := ""; ; {
-		rows, next, err := a.Views.Table.List(ctx, waitingFor(id), "", cursor, maxLimit, false)
+		rows, next, err := a.Views.Table.List(ctx, place, "", cursor, maxLimit, false)
 		if err != nil {
 			return err
 		}

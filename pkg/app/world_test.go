@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -115,10 +116,14 @@ func (w *world) process(client meter.API) *world {
 	other.App = &App{
 		Log: log, Views: &view.Views{Table: view.Table{Client: client, Name: w.tables[1]}, Log: log}, Keyring: keyring,
 		Access: access{}, Fixed: map[string]ingest.Source{"server": {ID: "server", Trusted: true}, "browser": {ID: "browser"}}, Bus: w.bus, Emails: w.queue, Journeys: w.runs, Erasures: w.runs, Email: w.post, Archive: w.shelf, Now: w.clock.Now, NewID: newID,
-		Settings: Settings{MarketingUnverified: true, EmailFrom: "Shop <shop@shop.example>", PublicURL: "https://shop.example", WelcomeDelay: 24 * time.Hour},
+		Settings: Settings{OpaqueIDs: wordy, MarketingUnverified: true, EmailFrom: "Shop <shop@shop.example>", PublicURL: "https://shop.example", WelcomeDelay: 24 * time.Hour},
 	}
+	log.Catalog.Opaque = other.Settings.Opaque
 	return &other
 }
+
+// wordy are ids that say in a word what they stand for, as in most stories. What becomes of ids that could tell something is told by itself.
+var wordy = regexp.MustCompile(`^(?:[A-Za-z0-9._:-]{0,99}[A-Za-z_:][A-Za-z0-9._:-]{0,99}|[0-9.-]{1,8})$`)
 
 func newID() string { return uuid.Must(uuid.NewV7()).String() }
 

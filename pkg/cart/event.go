@@ -18,17 +18,17 @@ type Item struct {
 
 // Created: a cart was begun, by the first product put into it.
 type Created struct {
-	CartID    string `json:"cartId" pii:"-" jsonschema:"maxLength=128"`
-	SessionID string `json:"sessionId,omitempty" pii:"-" jsonschema:"maxLength=128"`
+	CartID    string `json:"cartId" pii:"unless-opaque" jsonschema:"maxLength=128"`
+	SessionID string `json:"sessionId,omitempty" pii:"unless-opaque" jsonschema:"maxLength=128"`
 	Source    string `json:"source" pii:"-" jsonschema:"enum=web,enum=mobile,enum=api"`
 }
 
 // Abandoned: nothing happened with the cart for a while. TimeInCart is in seconds, from the episode's first to its last
 // activity. Amounts are in minor units of Currency.
 type Abandoned struct {
-	CartID          string    `json:"cartId" pii:"-" jsonschema:"maxLength=128"`
+	CartID          string    `json:"cartId" pii:"unless-opaque" jsonschema:"maxLength=128"`
 	Episode         int       `json:"episode" pii:"-"`
-	Items           []Item    `json:"items" pii:"-" jsonschema:"maxItems=100"`
+	Items           []Item    `json:"items" pii:"unless-opaque" jsonschema:"maxItems=100"`
 	TotalValueMinor int64     `json:"totalValueMinor" pii:"-" jsonschema:"minimum=0,maximum=1000000000000"`
 	Currency        string    `json:"currency,omitempty" pii:"-" jsonschema:"pattern=^[A-Z]{3}$"`
 	AbandonedAt     time.Time `json:"abandonedAt" pii:"-"`
@@ -38,7 +38,7 @@ type Abandoned struct {
 
 // CheckoutAbandoned: a checkout was begun and nothing happened for a while. TimeInCheckout is in seconds.
 type CheckoutAbandoned struct {
-	CartID              string    `json:"cartId" pii:"-" jsonschema:"maxLength=128"`
+	CartID              string    `json:"cartId" pii:"unless-opaque" jsonschema:"maxLength=128"`
 	Episode             int       `json:"episode" pii:"-"`
 	LastCompletedStep   string    `json:"lastCompletedStep,omitempty" pii:"-" jsonschema:"enum=shipping,enum=payment,enum=review"`
 	AbandonedValueMinor int64     `json:"abandonedValueMinor" pii:"-" jsonschema:"minimum=0,maximum=1000000000000"`

@@ -8,6 +8,7 @@ import (
 	"defter/pkg/consent"
 	"defter/pkg/customer"
 	"defter/pkg/eventstore"
+	"defter/pkg/foreign"
 	"defter/pkg/identity"
 	"defter/pkg/insight"
 	"defter/pkg/journey"
@@ -21,8 +22,10 @@ import (
 
 // New makes the catalog of all event types.
 func New() *eventstore.Catalog {
-	return eventstore.NewCatalog(
+	c := eventstore.NewCatalog(
 		customer.Events, consent.Events, preference.Events, activity.Events, cart.Events, order.Events, channel.Events, identity.Events, journey.Events, segment.Events, source.Events,
 		retention.Events, product.Events, insight.Events,
 	)
+	c.Opaque = foreign.Opaque
+	return c
 }

@@ -36,30 +36,30 @@ type Failed struct {
 // Delivered: the receiving side took the message. MessageID, here and below, is the provider's.
 type Delivered struct {
 	Channel   string `json:"channel" pii:"-" jsonschema:"enum=email,enum=sms,enum=push"`
-	MessageID string `json:"messageId,omitempty" pii:"-" jsonschema:"maxLength=200"`
-	Campaign  string `json:"campaign,omitempty" pii:"-" jsonschema:"maxLength=200"`
+	MessageID string `json:"messageId,omitempty" pii:"unless-opaque" jsonschema:"maxLength=200"`
+	Campaign  string `json:"campaign,omitempty" pii:"unless-opaque" jsonschema:"maxLength=200"`
 }
 
 // Opened: the message was looked at, or fetched by a machine: providers cannot tell.
 type Opened struct {
 	Channel   string `json:"channel" pii:"-" jsonschema:"enum=email,enum=sms,enum=push"`
-	MessageID string `json:"messageId,omitempty" pii:"-" jsonschema:"maxLength=200"`
-	Campaign  string `json:"campaign,omitempty" pii:"-" jsonschema:"maxLength=200"`
+	MessageID string `json:"messageId,omitempty" pii:"unless-opaque" jsonschema:"maxLength=200"`
+	Campaign  string `json:"campaign,omitempty" pii:"unless-opaque" jsonschema:"maxLength=200"`
 }
 
 // Clicked: a link of the message was followed.
 type Clicked struct {
 	Channel   string `json:"channel" pii:"-" jsonschema:"enum=email,enum=sms,enum=push"`
-	MessageID string `json:"messageId,omitempty" pii:"-" jsonschema:"maxLength=200"`
-	Campaign  string `json:"campaign,omitempty" pii:"-" jsonschema:"maxLength=200"`
+	MessageID string `json:"messageId,omitempty" pii:"unless-opaque" jsonschema:"maxLength=200"`
+	Campaign  string `json:"campaign,omitempty" pii:"unless-opaque" jsonschema:"maxLength=200"`
 	URL       string `json:"url,omitempty" pii:"url" jsonschema:"maxLength=2048"`
 }
 
 // Bounced: the message could not be delivered; Permanent: nor can any other to that address.
 type Bounced struct {
 	Channel   string `json:"channel" pii:"-" jsonschema:"enum=email,enum=sms,enum=push"`
-	MessageID string `json:"messageId,omitempty" pii:"-" jsonschema:"maxLength=200"`
-	Campaign  string `json:"campaign,omitempty" pii:"-" jsonschema:"maxLength=200"`
+	MessageID string `json:"messageId,omitempty" pii:"unless-opaque" jsonschema:"maxLength=200"`
+	Campaign  string `json:"campaign,omitempty" pii:"unless-opaque" jsonschema:"maxLength=200"`
 	Permanent bool   `json:"permanent" pii:"-"`
 	Reason    string `json:"reason,omitempty" pii:"text" jsonschema:"maxLength=500"`
 	Address   string `json:"address,omitempty" pii:"email" jsonschema:"maxLength=254"`
@@ -68,15 +68,15 @@ type Bounced struct {
 // Complained: the receiver called the message spam.
 type Complained struct {
 	Channel   string `json:"channel" pii:"-" jsonschema:"enum=email,enum=sms,enum=push"`
-	MessageID string `json:"messageId,omitempty" pii:"-" jsonschema:"maxLength=200"`
-	Campaign  string `json:"campaign,omitempty" pii:"-" jsonschema:"maxLength=200"`
+	MessageID string `json:"messageId,omitempty" pii:"unless-opaque" jsonschema:"maxLength=200"`
+	Campaign  string `json:"campaign,omitempty" pii:"unless-opaque" jsonschema:"maxLength=200"`
 }
 
 // Unsubscribed: the receiver wants no more of such messages.
 type Unsubscribed struct {
 	Channel   string `json:"channel" pii:"-" jsonschema:"enum=email,enum=sms,enum=push"`
-	MessageID string `json:"messageId,omitempty" pii:"-" jsonschema:"maxLength=200"`
-	Campaign  string `json:"campaign,omitempty" pii:"-" jsonschema:"maxLength=200"`
+	MessageID string `json:"messageId,omitempty" pii:"unless-opaque" jsonschema:"maxLength=200"`
+	Campaign  string `json:"campaign,omitempty" pii:"unless-opaque" jsonschema:"maxLength=200"`
 }
 
 // Events are the event types of this package.

@@ -62,9 +62,10 @@ func New(c aws.Config, s Settings, parts ...Part) *app.App {
 		Settings: app.Settings{
 			EmailFrom: s.EmailFrom, PublicURL: s.PublicURL, WelcomeDelay: s.WelcomeDelay,
 			DataController: s.DataController, MarketingUnverified: s.MarketingUnverified,
-			PaymentProvider: s.PaymentProvider, ReturnWindow: s.ReturnWindow, CartIdle: s.CartIdle, Placeholders: s.Placeholders, KeepFor: s.KeepBehaviour,
+			PaymentProvider: s.PaymentProvider, ReturnWindow: s.ReturnWindow, CartIdle: s.CartIdle, Placeholders: s.Placeholders, OpaqueIDs: s.OpaqueIDs, KeepFor: s.KeepBehaviour,
 		},
 	}
+	log.Catalog.Opaque = a.Settings.Opaque
 	for _, part := range parts {
 		part(a, c, s)
 	}

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -36,8 +37,9 @@ type Settings struct {
 	ReturnWindow, CartIdle             time.Duration
 	DataController                     string
 	MarketingUnverified                bool
-	UserTokenIssuer, UserTokenAudience string   // of the tokens by which customers prove who they are; "" for none
-	Placeholders                       []string // ids that stand for nobody
+	UserTokenIssuer, UserTokenAudience string         // of the tokens by which customers prove who they are; "" for none
+	Placeholders                       []string       // ids that stand for nobody
+	OpaqueIDs                          *regexp.Regexp // of ids that tell nothing about a person
 }
 
 // Environment reads the settings and reports everything wrong with them at once. What a function may not touch is not in
@@ -81,6 +83,11 @@ func Environment() (Settings, error) {
 	if raw := os.Getenv("DEFTER_PLACEHOLDER_IDS"); raw != "" {
 		s.Placeholders = strings.Split(raw, ",")
 	}
+	opaque, err := app.OpaquePattern(os.Getenv("DEFTER_OPAQUE_IDS"))
+	if err != nil {
+		errs = append(errs, fmt.Errorf("DEFTER_OPAQUE_IDS must be a regular expression: %w", err))
+	}
+	s.OpaqueIDs = opaque
 	s.ReturnWindow = app.DefaultReturnWindow
 	if raw := os.Getenv("DEFTER_RETURN_WINDOW"); raw != "" {
 		window, err := time.ParseDuration(raw)

@@ -19,14 +19,14 @@ type GDPRContext struct {
 type Granted struct {
 	Purpose       Purpose      `json:"purpose" pii:"-" jsonschema:"enum=marketing,enum=analytics,enum=essential"`
 	Channel       Channel      `json:"channel" pii:"-" jsonschema:"enum=email,enum=sms,enum=push"`
-	ConsentMethod string       `json:"consentMethod,omitempty" pii:"-" jsonschema:"maxLength=100"`
+	ConsentMethod string       `json:"consentMethod,omitempty" pii:"unless-opaque" jsonschema:"maxLength=100"`
 	IPAddress     string       `json:"ipAddress,omitempty" pii:"ip" jsonschema:"maxLength=45"`
 	UserAgent     string       `json:"userAgent,omitempty" pii:"device" jsonschema:"maxLength=512"`
 	ExpiresAt     *time.Time   `json:"expiresAt,omitempty" pii:"-" jsonschema:"description=absent in events of schema version 1: two years after the event"`
 	GDPRContext   *GDPRContext `json:"gdprContext,omitempty" pii:"-"`
 	// What was agreed to, and where messages go that it allows.
-	TextVersion string `json:"textVersion,omitempty" pii:"-" jsonschema:"maxLength=100,description=of the wording that was agreed to"`
-	Language    string `json:"language,omitempty" pii:"-" jsonschema:"maxLength=35,description=of the wording"`
+	TextVersion string `json:"textVersion,omitempty" pii:"unless-opaque" jsonschema:"maxLength=100,description=of the wording that was agreed to"`
+	Language    string `json:"language,omitempty" pii:"unless-opaque" jsonschema:"maxLength=35,description=of the wording"`
 	AddressHash string `json:"addressHash,omitempty" pii:"email" jsonschema:"maxLength=64,description=keyed hash of the address that the consent was given with"`
 }
 
@@ -34,12 +34,12 @@ type Granted struct {
 type Renewed struct {
 	Purpose       Purpose    `json:"purpose" pii:"-" jsonschema:"enum=marketing,enum=analytics,enum=essential"`
 	Channel       Channel    `json:"channel" pii:"-" jsonschema:"enum=email,enum=sms,enum=push"`
-	ConsentMethod string     `json:"consentMethod,omitempty" pii:"-" jsonschema:"maxLength=100"`
+	ConsentMethod string     `json:"consentMethod,omitempty" pii:"unless-opaque" jsonschema:"maxLength=100"`
 	IPAddress     string     `json:"ipAddress,omitempty" pii:"ip" jsonschema:"maxLength=45"`
 	UserAgent     string     `json:"userAgent,omitempty" pii:"device" jsonschema:"maxLength=512"`
 	ExpiresAt     *time.Time `json:"expiresAt" pii:"-"`
-	TextVersion   string     `json:"textVersion,omitempty" pii:"-" jsonschema:"maxLength=100"`
-	Language      string     `json:"language,omitempty" pii:"-" jsonschema:"maxLength=35"`
+	TextVersion   string     `json:"textVersion,omitempty" pii:"unless-opaque" jsonschema:"maxLength=100"`
+	Language      string     `json:"language,omitempty" pii:"unless-opaque" jsonschema:"maxLength=35"`
 	AddressHash   string     `json:"addressHash,omitempty" pii:"email" jsonschema:"maxLength=64"`
 }
 

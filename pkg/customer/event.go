@@ -170,7 +170,7 @@ var Events = []eventstore.Declaration{
 	eventstore.Declare[Deactivated]("CustomerDeactivated"),
 	eventstore.Declare[Reactivated]("CustomerReactivated"),
 	eventstore.Declare[DeletionRequested]("CustomerDataDeletionRequested"),
-	eventstore.Declare[DataDeleted]("CustomerDataDeleted"),
+	eventstore.Ends(eventstore.Declare[DataDeleted]("CustomerDataDeleted")),
 	eventstore.Declare[TraitsConfirmed]("CustomerTraitsConfirmed"),
 	eventstore.Declare[TraitsClaimed]("CustomerTraitsClaimed"),
 	eventstore.Declare[VisitorLinked]("VisitorLinked", more),

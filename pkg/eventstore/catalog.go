@@ -23,12 +23,21 @@ type Declaration struct {
 	Upcasters []Upcaster
 	data      reflect.Type
 	behaviour bool
+	ends      bool
 }
 
 // Declare declares the event type name with data of type T, a struct whose every field has a json name and a pii tag:
-// pii:"-" for a field that was looked at and holds nothing personal, else the kind of personal data it holds.
+// pii:"-" for a field that was looked at and holds nothing personal, UnlessOpaque for one that holds what a client chose, else the kind of
+// personal data it holds.
 func Declare[T any](name string, upcasters ...Upcaster) Declaration {
 	return Declaration{Name: name, Upcasters: upcasters, data: reflect.TypeFor[T]()}
+}
+
+// Ends marks the event type after which nothing that came before in its stream counts, and nothing follows. Every fold that is asked for
+// afterwards must forget all it knew by it.
+func Ends(d Declaration) Declaration {
+	d.ends = true
+	return d
 }
 
 // Behaviour marks event types as behaviour: what people did, many times over, and nothing that is owed to anybody. Once
@@ -40,8 +49,14 @@ func Behaviour(declarations ...Declaration) []Declaration {
 	return declarations
 }
 
+// UnlessOpaque is the pii tag of a field that holds an id or a text that a client chose: it is personal unless all of it is opaque.
+const UnlessOpaque = "unless-opaque"
+
 // Catalog knows every declared event type and takes its personal fields apart from the others.
 type Catalog struct {
+	// Opaque says whether a text that a client chose tells nothing about a person; nil: none does.
+	Opaque func(text string) bool
+
 	byName map[string]*entry
 	byType map[reflect.Type]*entry
 }
@@ -57,6 +72,7 @@ type shape struct {
 	public, private reflect.Type // shadow structs with the fields of one kind each
 	publicFields    []int
 	privateFields   []int
+	either          map[int]bool // fields of both, of which each value goes into one
 }
 
 // NewCatalog makes a catalog. It panics on a type declared twice; the first use of a type, and Check, on a field without
@@ -81,7 +97,7 @@ func (c *Catalog) Check() {
 }
 
 func shapeOf(d Declaration) shape {
-	var s shape
+	s := shape{either: map[int]bool{}}
 	var public, private []reflect.StructField
 	for i := range d.data.NumField() {
 		f := d.data.Field(i)
@@ -90,6 +106,11 @@ func shapeOf(d Declaration) shape {
 		switch {
 		case name == "" || name == "-" || !looked || pii == "":
 			panic(fmt.Sprintf("%s.%s: every field of an event has a json name and a pii tag", d.Name, f.Name))
+		case pii == UnlessOpaque:
+			f.Type, f.Tag = reflect.PointerTo(f.Type), reflect.StructTag(`json:"`+name+`,omitempty"`)
+			public, s.publicFields = append(public, f), append(s.publicFields, i)
+			private, s.privateFields = append(private, f), append(s.privateFields, i)
+			s.either[i] = true
 		case pii == "-":
 			public, s.publicFields = append(public, f), append(s.publicFields, i)
 		default:
@@ -125,6 +146,12 @@ func (c *Catalog) Behaviour(name string) bool {
 	return e != nil && e.behaviour
 }
 
+// Ends says whether an event type is declared as the end of its stream.
+func (c *Catalog) Ends(name string) bool {
+	e := c.byName[name]
+	return e != nil && e.ends
+}
+
 // NameOf returns the name of the event type that data is of, "" for none.
 func (c *Catalog) NameOf(data any) string {
 	if e := c.byType[reflect.TypeOf(data)]; e != nil {
@@ -140,11 +167,12 @@ func (c *Catalog) Encode(data any) (name string, schema int, public, private jso
 		return "", 0, nil, nil, fmt.Errorf("event data of type %T is not declared", data)
 	}
 	shape := e.shape()
-	if public, err = part(data, shape.public, shape.publicFields); err != nil {
+	telling := c.telling(data, shape)
+	if public, err = part(data, shape.public, shape.publicFields, telling, true); err != nil {
 		return "", 0, nil, nil, fmt.Errorf("encode %s: %w", e.Name, err)
 	}
 	if len(shape.privateFields) > 0 {
-		if private, err = part(data, shape.private, shape.privateFields); err != nil {
+		if private, err = part(data, shape.private, shape.privateFields, telling, false); err != nil {
 			return "", 0, nil, nil, fmt.Errorf("encode %s: %w", e.Name, err)
 		}
 		if string(private) == "{}" {
@@ -154,12 +182,62 @@ func (c *Catalog) Encode(data any) (name string, schema int, public, private jso
 	return e.Name, e.schema, public, private, nil
 }
 
-func part(data any, shadow reflect.Type, fields []int) (json.RawMessage, error) {
+// telling says of each field that is in either part whether it tells something.
+func (c *Catalog) telling(data any, s shape) map[int]bool {
+	if len(s.either) == 0 {
+		return nil
+	}
+	telling := make(map[int]bool, len(s.either))
+	for i := range s.either {
+		telling[i] = c.tells(reflect.ValueOf(data).Field(i))
+	}
+	return telling
+}
+
+// tells says whether a value holds a text that is not opaque.
+func (c *Catalog) tells(v reflect.Value) bool {
+	switch v.Kind() {
+	case reflect.String:
+		return v.Len() > 0 && (c.Opaque == nil || !c.Opaque(v.String()))
+	case reflect.Pointer:
+		return !v.IsNil() && c.tells(v.Elem())
+	case reflect.Slice:
+		for i := range v.Len() {
+			if c.tells(v.Index(i)) {
+				return true
+			}
+		}
+	case reflect.Struct:
+		for i := range v.NumField() {
+			if c.tells(v.Field(i)) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// part is the fields of an event's public or private part. Of those that may be in either, it leaves out what is in the other.
+func part(data any, shadow reflect.Type, fields []int, telling map[int]bool, public bool) (json.RawMessage, error) {
 	from, to := reflect.ValueOf(data), reflect.New(shadow)
 	for i, field := range fields {
-		to.Elem().Field(i).Set(from.Field(field))
+		value := from.Field(field)
+		tells, either := telling[field]
+		switch {
+		case !either:
+			to.Elem().Field(i).Set(value)
+		case tells != public && !left(from.Type().Field(field), value):
+			to.Elem().Field(i).Set(reflect.New(value.Type()))
+			to.Elem().Field(i).Elem().Set(value)
+		}
 	}
 	return json.Marshal(to.Interface())
+}
+
+// left says whether a field's value is left out of an event's JSON.
+func left(f reflect.StructField, value reflect.Value) bool {
+	_, options, _ := strings.Cut(f.Tag.Get("json"), ",")
+	return strings.Contains(options, "omitempty") && (value.IsZero() || value.Kind() == reflect.Slice && value.Len() == 0)
 }
 
 // Unknown is the data of an event whose type this program does not know: a newer one wrote it. It is carried along, and changes

@@ -272,6 +272,7 @@ func (l *Log) advance(ctx context.Context, h *Head, folds []AnyFold) (*Head, err
 }
 
 func (l *Log) replay(ctx context.Context, h *Head, folds []AnyFold, at map[string]int64, from int64) error {
+	looked := false
 	for commit, err := range l.Store.Read(ctx, h.Stream, from, 0) {
 		if err != nil {
 			return fmt.Errorf("load %s: %w", kindOf(h.Stream), err)
@@ -288,11 +289,33 @@ func (l *Log) replay(ctx context.Context, h *Head, folds []AnyFold, at map[strin
 			return fmt.Errorf("load %s: a commit begins at version %d, the one before it ended at %d", kindOf(h.Stream), commit.First, from-1)
 		}
 		from = commit.Last() + 1
-		if err := l.fold(ctx, h, folds, at, commit); err != nil {
+		erased, err := l.fold(ctx, h, folds, at, commit)
+		if err != nil {
 			return err
+		}
+		if erased && !looked { // no snapshot can be kept of it: its end says all there is to know, however long it is
+			looked = true
+			if ended, err := l.foldEnd(ctx, h, folds, at); err != nil || ended {
+				return err
+			}
 		}
 	}
 	return nil
+}
+
+// foldEnd folds the last commit of a stream, if that ends it.
+func (l *Log) foldEnd(ctx context.Context, h *Head, folds []AnyFold, at map[string]int64) (bool, error) {
+	for last, err := range l.Store.ReadBack(ctx, h.Stream, 0) {
+		if err != nil {
+			return false, fmt.Errorf("load %s: %w", kindOf(h.Stream), err)
+		}
+		if !slices.ContainsFunc(last.Events, func(r Record) bool { return l.Catalog.Ends(r.Type) }) {
+			return false, nil
+		}
+		_, err = l.fold(ctx, h, folds, at, last)
+		return true, err
+	}
+	return false, nil
 }
 
 // replaced folds the commit that begins before from and reaches beyond it, because commits have become fewer since the
@@ -306,18 +329,20 @@ func (l *Log) replaced(ctx context.Context, h *Head, folds []AnyFold, at map[str
 			return nil
 		}
 		*from = commit.Last() + 1
-		return l.fold(ctx, h, folds, at, commit)
+		_, err := l.fold(ctx, h, folds, at, commit)
+		return err
 	}
 	return nil
 }
 
-// fold folds a commit's events into the states that are not beyond them.
-func (l *Log) fold(ctx context.Context, h *Head, folds []AnyFold, at map[string]int64, commit Commit) error {
+// fold folds a commit's events into the states that are not beyond them. It says whether what was personal in them is gone.
+func (l *Log) fold(ctx context.Context, h *Head, folds []AnyFold, at map[string]int64, commit Commit) (erased bool, err error) {
 	events, err := l.Open(ctx, commit)
 	if err != nil {
-		return err
+		return false, err
 	}
 	for _, e := range events {
+		erased = erased || e.Erased
 		if _, unknown := e.Data.(Unknown); unknown {
 			h.unknown = true
 		}
@@ -335,7 +360,7 @@ func (l *Log) fold(ctx context.Context, h *Head, folds []AnyFold, at map[string]
 	if commit.Last() > h.Version {
 		h.Version, h.RecordedAt = commit.Last(), commit.RecordedAt
 	}
-	return nil
+	return erased, nil
 }
 
 func (l *Log) append(ctx context.Context, c Command, head *Head, d Decision) (*Head, int, error) {

@@ -14,38 +14,38 @@ import (
 
 // AffinityDetected: the customer is drawn to a category. The score is from 0 to 1.
 type AffinityDetected struct {
-	Category            string   `json:"category" pii:"-" jsonschema:"maxLength=200"`
+	Category            string   `json:"category" pii:"unless-opaque" jsonschema:"maxLength=200"`
 	AffinityScore       float64  `json:"affinityScore" pii:"-" jsonschema:"minimum=0,maximum=1"`
-	RecommendedProducts []string `json:"recommendedProducts,omitempty" pii:"-" jsonschema:"maxItems=100"`
+	RecommendedProducts []string `json:"recommendedProducts,omitempty" pii:"unless-opaque" jsonschema:"maxItems=100"`
 }
 
 // IntegrationSynced: another service was told of something that happened.
 type IntegrationSynced struct {
-	Integration string `json:"integration" pii:"-" jsonschema:"maxLength=100"`
-	Action      string `json:"action" pii:"-" jsonschema:"maxLength=100"`
+	Integration string `json:"integration" pii:"unless-opaque" jsonschema:"maxLength=100"`
+	Action      string `json:"action" pii:"unless-opaque" jsonschema:"maxLength=100"`
 }
 
 // TouchpointRecorded: the customer met the business somewhere. Value is in minor units of Currency.
 type TouchpointRecorded struct {
 	Channel    string `json:"channel" pii:"-" jsonschema:"enum=email,enum=sms,enum=push,enum=web,enum=social,enum=paid-ad"`
-	Campaign   string `json:"campaign,omitempty" pii:"-" jsonschema:"maxLength=200"`
-	EventType  string `json:"eventType,omitempty" pii:"-" jsonschema:"maxLength=100"`
+	Campaign   string `json:"campaign,omitempty" pii:"unless-opaque" jsonschema:"maxLength=200"`
+	EventType  string `json:"eventType,omitempty" pii:"unless-opaque" jsonschema:"maxLength=100"`
 	ValueMinor int64  `json:"valueMinor,omitempty" pii:"-" jsonschema:"minimum=-1000000000000,maximum=1000000000000"`
 	Currency   string `json:"currency,omitempty" pii:"-" jsonschema:"pattern=^[A-Z]{3}$"`
 }
 
 // AttributionCalculated: what an order is owed to, by a model.
 type AttributionCalculated struct {
-	OrderID  string   `json:"orderId" pii:"-" jsonschema:"maxLength=128"`
+	OrderID  string   `json:"orderId" pii:"unless-opaque" jsonschema:"maxLength=128"`
 	Model    string   `json:"model" pii:"-" jsonschema:"enum=first-touch,enum=last-touch,enum=linear,enum=time-decay,enum=position-based"`
 	Currency string   `json:"currency,omitempty" pii:"-" jsonschema:"pattern=^[A-Z]{3}$"`
-	Credits  []Credit `json:"credits" pii:"-" jsonschema:"maxItems=100"`
+	Credits  []Credit `json:"credits" pii:"unless-opaque" jsonschema:"maxItems=100"`
 }
 
 // Credit is a share, in minor units of the attribution's currency.
 type Credit struct {
-	Channel    string `json:"channel" pii:"-" jsonschema:"maxLength=50"`
-	Campaign   string `json:"campaign,omitempty" pii:"-" jsonschema:"maxLength=200"`
+	Channel    string `json:"channel" pii:"unless-opaque" jsonschema:"maxLength=50"`
+	Campaign   string `json:"campaign,omitempty" pii:"unless-opaque" jsonschema:"maxLength=200"`
 	ValueMinor int64  `json:"valueMinor" pii:"-" jsonschema:"minimum=-1000000000000,maximum=1000000000000"`
 	TouchCount int64  `json:"touchCount,omitempty" pii:"-"`
 }

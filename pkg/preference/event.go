@@ -18,7 +18,7 @@ type Values struct {
 
 // Updated: some preferences were set.
 type Updated struct {
-	Preferences Values `json:"preferences" pii:"-"`
+	Preferences Values `json:"preferences" pii:"unless-opaque"`
 }
 
 // Events are the event types of this package.

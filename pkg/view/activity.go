@@ -99,7 +99,7 @@ type activityPart struct {
 func (p *activityPart) open(ctx context.Context, v *Views) error {
 	next := p.profile.Version + 1
 	for _, c := range p.commits {
-		if erases(c) && c.First > next { // what came before is gone: nobody reads it again, however long it is
+		if v.erases(c) && c.First > next { // what came before is gone: nobody reads it again, however long it is
 			p.events, p.lines, next = nil, nil, c.First
 		}
 		if c.First < next {
@@ -127,8 +127,8 @@ func (p *activityPart) open(ctx context.Context, v *Views) error {
 }
 
 // erases says whether a commit says that its stream's personal data are gone.
-func erases(c eventstore.Commit) bool {
-	return slices.ContainsFunc(c.Events, func(r eventstore.Record) bool { return r.Type == "CustomerDataDeleted" })
+func (v *Views) erases(c eventstore.Commit) bool {
+	return slices.ContainsFunc(c.Events, func(r eventstore.Record) bool { return v.Log.Catalog.Ends(r.Type) })
 }
 
 // add takes the next commit.

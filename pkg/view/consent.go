@@ -134,13 +134,21 @@ func (v *Views) DueConsents(ctx context.Context, day time.Time, cursor string, l
 	return ids, next, err
 }
 
+// PreferenceState is the state of the preference view. All of it is sealed, since categories are whatever a client calls them.
+type PreferenceState struct {
+	preference.State `json:"-"`
+}
+
 // Preferences is the preference view.
-var Preferences = &Document[preference.State]{Name: "PREFERENCES", Evolve: func(s preference.State, e eventstore.Event) preference.State {
-	if _, erased := e.Data.(customer.DataDeleted); erased {
-		return preference.State{}
-	}
-	return preference.Evolve(s, e.Data, preference.Stamp{At: e.OccurredAt, EventID: e.ID})
-}}
+var Preferences = &Document[PreferenceState]{
+	Name: "PREFERENCES", Personal: func(s *PreferenceState) any { return &s.State },
+	Evolve: func(s PreferenceState, e eventstore.Event) PreferenceState {
+		if _, erased := e.Data.(customer.DataDeleted); erased {
+			return PreferenceState{}
+		}
+		return PreferenceState{preference.Evolve(s.State, e.Data, preference.Stamp{At: e.OccurredAt, EventID: e.ID})}
+	},
+}
 
 // EmptyDocuments makes a stream's documents say nothing, as of the version at which the stream's owner was to be erased, and removes the rows that
 // are derived from them. It returns how many those were. What is projected late is dropped by the
@@ -150,7 +158,7 @@ func (v *Views) EmptyDocuments(ctx context.Context, stream string, version int64
 	if err != nil {
 		return 0, err
 	}
-	if _, err = Preferences.empty(ctx, v, stream, version, preference.State{}, false); err != nil {
+	if _, err = Preferences.empty(ctx, v, stream, version, PreferenceState{}, false); err != nil {
 		return 0, err
 	}
 	id, _ := CustomerID(stream)

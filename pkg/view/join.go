@@ -128,7 +128,7 @@ func join(p Profile, others []owned) Profile {
 		for _, id := range o.Groups {
 			p.Groups = appended(p.Groups, id, customer.MaxGroups)
 		}
-		p.State = insight.Joined(p.State, o.State)
+		p.Personal.State = insight.Joined(p.Personal.State, o.Personal.State)
 		p.Personal.Claims = p.Personal.Claims.Joined(o.Personal.Claims)
 	}
 	p.AverageOrder = averages(p.LifetimeValue, p.AverageOrder)

@@ -49,16 +49,15 @@ type Facts struct {
 	FirstSeenAt   *time.Time      `json:"firstSeenAt,omitempty" description:"of the earliest event of the customer's own doing"`
 	LastSeenAt    *time.Time      `json:"lastSeenAt,omitempty"`
 	// LastSeen is by channel.
-	LastSeen map[string]time.Time `json:"lastSeen,omitempty" description:"by channel: browser, mobile, server, webhook, api, and email for what became of messages"`
-	Visitors []string             `json:"visitors,omitempty" description:"anonymous visitors who are this customer"`
-	Claimed  []string             `json:"claimedVisitors,omitempty" description:"those of the visitors of whom only pages and apps said so"`
-	Aliases  []string             `json:"aliases,omitempty" description:"former ids of this customer"`
-	Groups   []string             `json:"groups,omitempty"`
-	Segments segment.State        `json:"segments,omitempty"`
-	insight.State
-	MergedInto string     `json:"mergedInto,omitempty" description:"the customer whom this one turned out to be"`
-	CreatedAt  *time.Time `json:"createdAt,omitempty" description:"when the customer was first heard of"`
-	UpdatedAt  time.Time  `json:"updatedAt" description:"when the last event was recorded"`
+	LastSeen   map[string]time.Time `json:"lastSeen,omitempty" description:"by channel: browser, mobile, server, webhook, api, and email for what became of messages"`
+	Visitors   []string             `json:"visitors,omitempty" description:"anonymous visitors who are this customer"`
+	Claimed    []string             `json:"claimedVisitors,omitempty" description:"those of the visitors of whom only pages and apps said so"`
+	Aliases    []string             `json:"aliases,omitempty" description:"former ids of this customer"`
+	Groups     []string             `json:"groups,omitempty"`
+	Segments   segment.State        `json:"segments,omitempty"`
+	MergedInto string               `json:"mergedInto,omitempty" description:"the customer whom this one turned out to be"`
+	CreatedAt  *time.Time           `json:"createdAt,omitempty" description:"when the customer was first heard of"`
+	UpdatedAt  time.Time            `json:"updatedAt" description:"when the last event was recorded"`
 }
 
 // Personal is what erasing takes away.
@@ -71,7 +70,8 @@ type Personal struct {
 	Address     *customer.Address `json:"address,omitempty"`
 	Attributes  map[string]any    `json:"attributes,omitempty"`
 	ExternalID  string            `json:"externalId,omitempty"`
-	Claims      customer.Claims   `json:"claims,omitempty" description:"what pages and apps said of the customer, each with the time it was said: anybody can, so that none of it is shown as theirs or written to"`
+	insight.State
+	Claims customer.Claims `json:"claims,omitempty" description:"what pages and apps said of the customer, each with the time it was said: anybody can, so that none of it is shown as theirs or written to"`
 }
 
 // Profile is the state of the profile view. It is kept for visitors too, as the checkpoint of their timeline.
@@ -131,7 +131,7 @@ func evolveProfile(p Profile, e eventstore.Event) Profile {
 		p.CartAt = later(p.CartAt, e.RecordedAt)
 	}
 	at := e.OccurredAt
-	p.State = insight.Evolve(p.State, e.Data, at)
+	p.Personal.State = insight.Evolve(p.Personal.State, e.Data, at)
 	p.Identity = identity.Evolve(p.Identity, e.Data, retention.Began(e))
 	p.MergedInto = p.Identity.Owner()
 	switch d := e.Data.(type) {
