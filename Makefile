@@ -14,7 +14,7 @@ export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION = 20
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
 
-run: $(ENGINE) ## run everything on this machine (PORT, DATA_DIR, WELCOME_DELAY, LOG_LEVEL)
+run: $(ENGINE) ## run everything on this machine (PORT, DATA_DIR, TLS=1, WELCOME_DELAY, LOG_LEVEL)
 	@echo 'Building …'
 	@go build -ldflags "-X defter/pkg/openapi.commit=$$(git describe --always --abbrev=40 --dirty=+dirty --exclude='*' 2>/dev/null)" -o bin/defter ./cmd/defter
 	@exec bin/defter

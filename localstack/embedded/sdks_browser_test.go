@@ -45,7 +45,7 @@ func (s *story) shop(t *testing.T, sdk string) *shop {
 	t.Helper()
 	browser := chromium(t)
 	folder := t.TempDir()
-	if out, err := command(t, "node", "bundle.mjs", folder); err != nil {
+	if out, err := command(t, nil, "node", "bundle.mjs", folder); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	pages := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

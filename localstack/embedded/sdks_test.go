@@ -19,7 +19,7 @@ import (
 const sdks = "../sdks" // the published clients, unmodified
 
 // command runs a program in the SDKs' folder, and returns what it printed.
-func command(t *testing.T, command ...string) (string, error) {
+func command(t *testing.T, environment []string, command ...string) (string, error) {
 	t.Helper()
 	if _, err := os.Stat(filepath.Join(sdks, "node_modules")); err != nil {
 		t.Fatal("the SDKs are not installed; make test installs them")
@@ -27,7 +27,7 @@ func command(t *testing.T, command ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	program := exec.CommandContext(ctx, command[0], command[1:]...)
-	program.Dir = sdks
+	program.Dir, program.Env = sdks, append(os.Environ(), environment...)
 	out, err := program.CombinedOutput()
 	return string(out), err
 }
@@ -121,8 +121,19 @@ func java(class string) []string {
 	return []string{"java", "-cp", built + "/java/classes:" + built + "/java/lib/*", class}
 }
 
-// run runs the program, and returns what it printed. Without it the test is skipped, unless it must be there.
-func (c serverSDK) run(t *testing.T, arguments ...string) (string, error) {
+// sdkNamed is the client of that name.
+func sdkNamed(t *testing.T, name string) serverSDK {
+	t.Helper()
+	i := slices.IndexFunc(serverSDKs, func(c serverSDK) bool { return c.name == name })
+	if i < 0 {
+		t.Fatalf("there is no client %s", name)
+	}
+	return serverSDKs[i]
+}
+
+// run runs the program, with more of an environment, and returns what it printed. Without it the test is skipped, unless it must be
+// there.
+func (c serverSDK) run(t *testing.T, environment []string, arguments ...string) (string, error) {
 	t.Helper()
 	if _, err := os.Stat(filepath.Join(built, c.needs+".built")); c.needs != "" && err != nil {
 		if os.Getenv("DEFTER_SDKS") == "required" {
@@ -130,7 +141,7 @@ func (c serverSDK) run(t *testing.T, arguments ...string) (string, error) {
 		}
 		t.Skipf("the SDKs of %s are not built: make sdks builds them where there is the toolchain", c.needs)
 	}
-	return command(t, append(c.command, arguments...)...)
+	return command(t, environment, append(slices.Clone(c.command), arguments...)...)
 }
 
 func TestServerSDKs(t *testing.T) {
@@ -139,7 +150,7 @@ func TestServerSDKs(t *testing.T) {
 			s := begin(t)
 			f := s.front()
 			f.failing(c.fails...) // they keep what they could not send
-			if out, err := c.run(t, f.URL, s.source("server").key, c.name); err != nil {
+			if out, err := c.run(t, nil, f.URL, s.source("server").key, c.name); err != nil {
 				t.Fatalf("%v\n%s", err, out)
 			}
 			who := s.known(c.name)
