@@ -3,6 +3,7 @@ package embedded
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -172,6 +173,45 @@ func TestBrowserSDKs(t *testing.T) {
 			}
 			if list := s.pages("/v1/quarantine", "messages"); len(list) > 0 {
 				t.Errorf("quarantined: %v", list)
+			}
+		})
+	}
+}
+
+// TestC2_JitsuInABrowser: the client takes a page's key, bundled from npm and as the script p.js on the API's own address.
+func TestC2_JitsuInABrowser(t *testing.T) {
+	for name, snippet := range map[string]bool{"npm": false, "script": true} {
+		t.Run(name, func(t *testing.T) {
+			s := begin(t)
+			f := s.front()
+			b := s.shop(t, "jitsu")
+			key := s.source("browser", "allowedOrigins", []string{strings.TrimSuffix(b.page, "/")}).key
+			c := s.known("jitsu-" + name)
+
+			b.runs("load", key, f.URL, snippet)
+			b.runs("track", "Came") // the visitor's, until they say who they are
+			b.runs("identify", c.id)
+			b.runs("track", "Known")
+			b.runs("group", "acme")
+			b.tracked(c, "Known")
+			// The visitor's history has joined; the group is a claim, as everything that a page says of a customer.
+			seen := func() map[string]int {
+				count := map[string]int{}
+				for _, e := range s.pages(c.path("/timeline?limit=100"), "timeline") {
+					count[fmt.Sprint(e["type"])]++
+				}
+				return count
+			}
+			want := map[string]int{"PageViewed": 1, "EventTracked": 2, "CustomerCreated": 1, "VisitorLinked": 1, "CustomerTraitsClaimed": 2, "IdentityClaimed": 1}
+			eventually(t, fmt.Sprint(want), func() bool { return maps.Equal(seen(), want) })
+			if list := s.pages("/v1/quarantine", "messages"); len(list) > 0 {
+				t.Errorf("quarantined: %v", list)
+			}
+			posts := f.sent()
+			for _, want := range []string{"/api/s/page 0", "/api/s/identify 0", "/api/s/track 0", "/api/s/group 0"} {
+				if !slices.Contains(posts, want) {
+					t.Errorf("it posted %v, without %s", posts, want)
+				}
 			}
 		})
 	}

@@ -48,6 +48,11 @@ func (s *story) front() *front {
 	f := &front{}
 	proxy := httputil.NewSingleHostReverseProxy(target)
 	f.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/p.js" { // as the README has a shop's own server give it, beside the API
+			w.Header().Set("Content-Type", "text/javascript")
+			http.ServeFile(w, r, filepath.Join(sdks, "node_modules/@jitsu/js/dist/web/p.js.txt"))
+			return
+		}
 		if r.Method == http.MethodPost && r.URL.Path != "/v1/m" {
 			f.mu.Lock()
 			status := 0
