@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -179,6 +180,42 @@ func TestServerSDKs(t *testing.T) {
 				if !slices.Contains(posts, want) {
 					t.Errorf("it posted %v, without %s", posts, want)
 				}
+			}
+		})
+	}
+}
+
+// TestC4_EveryMessageOfAnAnonymousIDOfItsOwn: RudderStack's Go client makes up an anonymous id for each message. All of them arrive, and
+// are the customer's.
+func TestC4_EveryMessageOfAnAnonymousIDOfItsOwn(t *testing.T) {
+	s := begin(t)
+	if out, err := sdkNamed(t, "rudder-go").run(t, nil, s.url, s.source("server").key, "many", "120"); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	c := s.known("many")
+	if n := c.happened("EventTracked"); n != 121 {
+		t.Errorf("%d events, want 121", n)
+	}
+	if n := c.happened("OrderPlaced"); n != 1 {
+		t.Errorf("%d orders", n)
+	}
+	if list := s.pages("/v1/quarantine", "messages"); len(list) > 0 {
+		t.Errorf("quarantined: %v", list)
+	}
+}
+
+// TestC5_AClientGivesUpOnAWrongKey: RudderStack's Python client reads code and message of an error, and without them sends again and again.
+func TestC5_AClientGivesUpOnAWrongKey(t *testing.T) {
+	for _, name := range []string{"rudder-python", "segment-python"} {
+		t.Run(name, func(t *testing.T) {
+			s := begin(t)
+			f := s.front()
+			out, err := sdkNamed(t, name).run(t, nil, f.URL, "c000000000000000000000000", "somebody")
+			if err == nil || !strings.Contains(out, "(401)") || strings.Contains(out, "unknown") {
+				t.Errorf("it says %v %s", err, out)
+			}
+			if posts := f.sent(); len(posts) != 1 {
+				t.Errorf("it posted %v", posts)
 			}
 		})
 	}

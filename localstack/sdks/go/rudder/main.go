@@ -1,24 +1,30 @@
-// Command rudder sends one message of each type through github.com/rudderlabs/analytics-go/v4: rudder <host> <write key> <user>.
+// Command rudder sends one message of each type through github.com/rudderlabs/analytics-go/v4: rudder <host> <write key> <user> [more].
+// More messages of the user follow, as many as it says; the client gives each an anonymous id of its own.
 package main
 
 import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 	"time"
 
 	"github.com/rudderlabs/analytics-go/v4"
 )
 
 func main() {
-	if err := run(os.Args[1], os.Args[2], os.Args[3]); err != nil {
+	more := 0
+	if len(os.Args) > 4 {
+		more, _ = strconv.Atoi(os.Args[4]) // none, if it is no number
+	}
+	if err := run(os.Args[1], os.Args[2], os.Args[3], more); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 }
 
-func run(host, writeKey, user string) error {
-	outcome := make(outcomes, 10)
+func run(host, writeKey, user string, more int) error {
+	outcome := make(outcomes, 10+more)
 	client, err := analytics.NewWithConfig(writeKey, analytics.Config{DataPlaneUrl: host, Interval: 100 * time.Millisecond, Callback: outcome})
 	if err != nil {
 		return err
@@ -33,6 +39,9 @@ func run(host, writeKey, user string) error {
 		analytics.Group{UserId: user, GroupId: "acme", Traits: analytics.NewTraits().SetName("Acme")},
 		analytics.Alias{UserId: user, PreviousId: "visitor-" + user},
 		analytics.Track{UserId: user, Event: "Left"},
+	}
+	for range more {
+		messages = append(messages, analytics.Track{UserId: user, Event: "Looked", Properties: analytics.NewProperties().SetURL("https://shop.example.com/tea")})
 	}
 	for _, m := range messages {
 		if err := client.Enqueue(m); err != nil {
