@@ -9,12 +9,12 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION = 20
 
-.PHONY: help run test test-infra test-localstack lint vet demo histories audit bench generate build-functions synth diff deploy golden clean
+.PHONY: help run sdks test test-infra test-localstack lint vet demo histories audit bench generate build-functions synth diff deploy golden clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
 
-run: $(ENGINE) ## run everything on this machine (PORT, DATA_DIR, WELCOME_DELAY, LOG_LEVEL)
+run: $(ENGINE) ## run everything on this machine (PORT, DATA_DIR, TLS=1, WELCOME_DELAY, LOG_LEVEL)
 	@echo 'Building …'
 	@go build -ldflags "-X defter/pkg/openapi.commit=$$(git describe --always --abbrev=40 --dirty=+dirty --exclude='*' 2>/dev/null)" -o bin/defter ./cmd/defter
 	@exec bin/defter
@@ -22,6 +22,9 @@ run: $(ENGINE) ## run everything on this machine (PORT, DATA_DIR, WELCOME_DELAY,
 test: $(ENGINE) demo/node_modules localstack/sdks/node_modules ## every test below the emulator's level
 	go test ./...
 	cd demo && npm test --silent
+
+# The published clients in other languages: each where its toolchain is. The tests skip those that are not built, unless DEFTER_SDKS=required.
+sdks: localstack/sdks/node_modules build/sdks/go.built $(if $(shell command -v python3),build/sdks/python.built) $(if $(shell command -v mvn),build/sdks/java.built) $(if $(shell command -v cargo),build/sdks/rust.built) ## build the programs that send through the published SDKs in Go, Python, Java and Rust
 
 test-infra: infra/cli/node_modules $(CFNLINT) ## the CDK app: roles, goldens, cdk-nag, cfn-lint
 	go test ./infra -count=1
@@ -94,4 +97,22 @@ demo/node_modules: demo/package-lock.json
 
 localstack/sdks/node_modules: localstack/sdks/package-lock.json
 	npm ci --prefix localstack/sdks --no-audit --no-fund --silent --ignore-scripts
+	@touch $@
+
+build/sdks/go.built: $(wildcard localstack/sdks/go/go.* localstack/sdks/go/*/*.go)
+	mkdir -p build/sdks/go
+	cd localstack/sdks/go && GOWORK=off go build -o ../../../build/sdks/go/ ./...
+	@touch $@
+
+build/sdks/python.built: localstack/sdks/python/requirements.txt
+	python3 -m venv --clear build/sdks/python
+	build/sdks/python/bin/pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r $<
+	@touch $@
+
+build/sdks/java.built: localstack/sdks/java/pom.xml $(wildcard localstack/sdks/java/src/main/java/*.java)
+	mvn --quiet --batch-mode --file $< compile
+	@touch $@
+
+build/sdks/rust.built: $(wildcard localstack/sdks/rust/Cargo.* localstack/sdks/rust/src/*.rs)
+	cargo build --quiet --locked --manifest-path localstack/sdks/rust/Cargo.toml --target-dir build/sdks/rust
 	@touch $@

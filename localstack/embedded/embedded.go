@@ -6,6 +6,7 @@ package embedded
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -63,6 +64,7 @@ type Config struct {
 	DataDir      string // everything that is kept
 	WelcomeDelay time.Duration
 	KeepFor      time.Duration // of behaviour in the event store; 0 for 90 days
+	TLS          bool          // serves https instead of http, with a certificate of its own
 	// MarketingUnverified lets marketing go to addresses that nobody has verified.
 	MarketingUnverified bool
 	OpaqueIDs           *regexp.Regexp // of ids that tell nothing about a person, beside those that do nowhere
@@ -74,6 +76,8 @@ type System struct {
 	App   *app.App
 	Meter *meter.Meter // of everything asked of DynamoDB
 	URL   string
+
+	certificate certificate // of https; the zero value otherwise
 
 	config   Config
 	engine   *engine.Engine
@@ -118,7 +122,9 @@ func assemble(ctx context.Context, c Config) (s *System, err error) {
 	if s.listener, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", c.Port)); err != nil {
 		return s, fmt.Errorf("port %d: %w", c.Port, err)
 	}
-	s.URL = fmt.Sprintf("http://localhost:%d", s.listener.Addr().(*net.TCPAddr).Port)
+	if err := s.address(); err != nil {
+		return s, err
+	}
 	if s.engine, err = engine.Start(ctx, engine.Config{Dir: c.DataDir, Log: c.Log}); err != nil {
 		return s, err
 	}
@@ -132,11 +138,29 @@ func assemble(ctx context.Context, c Config) (s *System, err error) {
 	return s, s.build(ctx)
 }
 
+// address says where the system is, and has the certificate for it.
+func (s *System) address() (err error) {
+	scheme := "http"
+	if s.config.TLS {
+		scheme = "https"
+		if s.certificate, err = openCertificate(filepath.Join(s.config.DataDir, "tls"), time.Now()); err != nil {
+			return err
+		}
+	}
+	s.URL = fmt.Sprintf("%s://localhost:%d", scheme, s.listener.Addr().(*net.TCPAddr).Port)
+	return nil
+}
+
 func (s *System) run(ctx context.Context) {
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	s.stop = stop
 	s.server = &http.Server{Handler: s.routes(), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, IdleTimeout: 2 * time.Minute}
-	s.tasks.Go(func() { _ = s.server.Serve(s.listener) }) // ends with the server's Shutdown
+	serve := s.server.Serve
+	if s.config.TLS {
+		s.server.TLSConfig = &tls.Config{Certificates: []tls.Certificate{s.certificate.Certificate}, MinVersion: tls.VersionTLS12}
+		serve = func(l net.Listener) error { return s.server.ServeTLS(l, "", "") }
+	}
+	s.tasks.Go(func() { _ = serve(s.listener) }) // ends with the server's Shutdown
 	for _, r := range s.readers {
 		s.tasks.Go(func() { r.run(running) })
 	}
@@ -234,7 +258,7 @@ func (s *System) build(ctx context.Context) error {
 		Settings: app.Settings{EmailFrom: "Defter <hello@defter.example>", PublicURL: s.URL, WelcomeDelay: s.config.WelcomeDelay, PaymentProvider: "local", ReturnWindow: app.DefaultReturnWindow, KeepFor: s.config.KeepFor,
 			DataController: "Defter's local run", MarketingUnverified: s.config.MarketingUnverified, OpaqueIDs: s.config.OpaqueIDs,
 		},
-		Tokens:   token.New(s.issuer.url, tokenAudience, s.clock.Now),
+		Tokens:   token.New(s.issuer.url, tokenAudience, s.clock.Now, s.toItself()),
 		Payments: local.Provider{Table: view.Table{Client: s.client, Name: topology.Views}},
 	}
 	log.Catalog.Opaque = s.App.Settings.Opaque
@@ -280,6 +304,11 @@ func (s *System) build(ctx context.Context) error {
 		s.readers = append(s.readers, r)
 	}
 	return nil
+}
+
+// toItself is how the system reaches its own address, where its issuer is: by its own certificate, if it has one.
+func (s *System) toItself() http.RoundTripper {
+	return &http.Transport{TLSClientConfig: &tls.Config{RootCAs: s.certificate.authority}, ForceAttemptHTTP2: true, IdleConnTimeout: time.Minute}
 }
 
 // newID makes a UUIDv7.

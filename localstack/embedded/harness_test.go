@@ -2,6 +2,7 @@ package embedded
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -79,6 +80,7 @@ type story struct {
 	url    string
 	header http.Header
 	place  func(*System)
+	client *http.Client // nil for the one of all stories
 
 	process *exec.Cmd // instead of a system
 	ended   chan struct{}
@@ -199,7 +201,7 @@ func (s *story) try(method, path string, body any) *reply {
 		return a
 	}
 	r.Header = s.header.Clone()
-	response, err := client.Do(r)
+	response, err := cmp.Or(s.client, client).Do(r)
 	if err != nil {
 		a.err = err
 		return a

@@ -101,7 +101,8 @@ func (s *System) gateway(route topology.Route, endpoint lambdaio.Endpoint) http.
 			problem(w, r.Context(), err)
 			return
 		}
-		in.Header["host"], in.Header["x-forwarded-proto"] = r.Host, "http"
+		in.Header["host"] = r.Host
+		in.Header["x-forwarded-proto"], _, _ = strings.Cut(s.URL, ":")
 		in.SourceIP, _, _ = net.SplitHostPort(r.RemoteAddr)
 		for name, values := range r.Header {
 			in.Header[strings.ToLower(name)] = strings.Join(values, ",")

@@ -19,8 +19,8 @@ import (
 	"defter/pkg/retention"
 )
 
-// Main runs the system until it is interrupted. It reads PORT, DATA_DIR, WELCOME_DELAY, KEEP_BEHAVIOUR, OPAQUE_IDS and LOG_LEVEL from the
-// environment.
+// Main runs the system until it is interrupted. It reads PORT, DATA_DIR, TLS, WELCOME_DELAY, MARKETING_TO, KEEP_BEHAVIOUR, OPAQUE_IDS and
+// LOG_LEVEL from the environment.
 func Main(ctx context.Context, out io.Writer) error {
 	began := time.Now()
 	debug.SetGCPercent(gcPercent)
@@ -41,7 +41,7 @@ func Main(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, banner, system.URL, time.Since(began).Seconds(), config.DataDir)
+	system.greet(out, time.Since(began))
 	select {
 	case <-ctx.Done():
 		stop() // a second ctrl-C ends at once
@@ -59,17 +59,36 @@ func Main(ctx context.Context, out io.Writer) error {
 // gcPercent trades memory, of which one machine has enough, for processor time, which server and engine share.
 const gcPercent = 400
 
+// greet says where the system is, and what to try.
+func (s *System) greet(out io.Writer, after time.Duration) {
+	trust, option := "", ""
+	if s.config.TLS {
+		trust, option = fmt.Sprintf(trusting, s.certificate.authorityFile), "--cacert "+s.certificate.authorityFile+" "
+	}
+	fmt.Fprintf(out, banner, s.URL, after.Seconds(), s.config.DataDir, trust, option)
+}
+
+// trusting is how clients come to trust the certificate.
+const trusting = `
+Its certificate was made on this machine and is good for this machine alone. Trust it:
+
+  Node              export NODE_EXTRA_CA_CERTS=%[1]s
+  Go, OpenSSL       export SSL_CERT_FILE=%[1]s
+  Python (requests) export REQUESTS_CA_BUNDLE=%[1]s
+  Others, browsers  see "https" in README.md
+`
+
 const banner = `
 Defter runs on %[1]s (ready after %.1[2]f s, data in %[3]s)
 
   API description   %[1]s/openapi.json
   Mailbox           %[1]s/_local/mails
-
+%[4]s
 Try it:
 
-  curl -s %[1]s/v1/customers -H 'Authorization: Bearer dev-key' -d '{"email":"ada@example.com","firstName":"Ada","marketingConsent":true,"termsAccepted":true}'
-  curl -s '%[1]s/v1/customers?email=ada@example.com' -H 'Authorization: Bearer dev-key'
-  curl -s %[1]s/_local/clock -d '{"advance":"25h"}' && sleep 1 && curl -s %[1]s/_local/mailbox
+  curl -s %[5]s%[1]s/v1/customers -H 'Authorization: Bearer dev-key' -d '{"email":"ada@example.com","firstName":"Ada","marketingConsent":true,"termsAccepted":true}'
+  curl -s %[5]s'%[1]s/v1/customers?email=ada@example.com' -H 'Authorization: Bearer dev-key'
+  curl -s %[5]s%[1]s/_local/clock -d '{"advance":"25h"}' && sleep 1 && curl -s %[5]s%[1]s/_local/mailbox
 
 Ctrl-C stops it.
 `
@@ -87,6 +106,13 @@ func environment() (Config, slog.Level, error) {
 	}
 	if raw := os.Getenv("DATA_DIR"); raw != "" {
 		c.DataDir = raw
+	}
+	switch raw := os.Getenv("TLS"); raw {
+	case "", "0":
+	case "1":
+		c.TLS = true
+	default:
+		errs = append(errs, fmt.Errorf("TLS is %q, must be 1 for https or 0", raw))
 	}
 	if raw := os.Getenv("WELCOME_DELAY"); raw != "" {
 		delay, err := time.ParseDuration(raw)

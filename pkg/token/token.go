@@ -40,13 +40,14 @@ type Verifier struct {
 	verifier *oidc.IDTokenVerifier
 }
 
-// New makes a verifier. issuer is the URL below which its configuration is, audience what its tokens must be for.
-func New(issuer, audience string, now func() time.Time) *Verifier {
+// New makes a verifier. issuer is the URL below which its configuration is, audience what its tokens must be for, transport how the
+// issuer is reached: nil for http.DefaultTransport.
+func New(issuer, audience string, now func() time.Time, transport http.RoundTripper) *Verifier {
 	names := make([]string, len(algorithms))
 	for i, a := range algorithms {
 		names[i] = string(a)
 	}
-	keys := &keys{issuer: issuer, now: now, client: &http.Client{Timeout: askAtMost}}
+	keys := &keys{issuer: issuer, now: now, client: &http.Client{Timeout: askAtMost, Transport: transport}}
 	return &Verifier{oidc.NewVerifier(issuer, keys, &oidc.Config{
 		ClientID: audience, SupportedSigningAlgs: names, Now: func() time.Time { return now().Add(-leeway) },
 	})}

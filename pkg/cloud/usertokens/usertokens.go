@@ -14,6 +14,6 @@ import (
 // Part lets the function ask the issuer, if the deployment has one.
 func Part(a *app.App, _ aws.Config, s cloud.Settings) {
 	if s.UserTokenIssuer != "" {
-		a.Tokens = token.New(s.UserTokenIssuer, s.UserTokenAudience, time.Now)
+		a.Tokens = token.New(s.UserTokenIssuer, s.UserTokenAudience, time.Now, nil)
 	}
 }
