@@ -96,7 +96,13 @@ func licences(out io.Writer, all []dependency) error {
 // permitted says whether a licence expression leaves a choice that is allowed: one of the alternatives, and of those that apply
 // together all.
 func permitted(expression string) bool {
-	return slices.ContainsFunc(strings.Split(strings.Trim(expression, "()"), " OR "), func(choice string) bool {
+	if strings.HasPrefix(expression, "(") && strings.HasSuffix(expression, ")") {
+		expression = expression[1 : len(expression)-1]
+	}
+	if strings.ContainsAny(expression, "()") { // one within another is for somebody to read
+		return false
+	}
+	return slices.ContainsFunc(strings.Split(expression, " OR "), func(choice string) bool {
 		return !slices.ContainsFunc(strings.Split(choice, " AND "), func(l string) bool { return !slices.Contains(allowed, strings.TrimSpace(l)) })
 	})
 }
@@ -204,6 +210,10 @@ func vulnerable(ctx context.Context, out io.Writer, of, name string, arguments .
 	if err == nil {
 		fmt.Fprintf(out, "Vulnerabilities (%s): none known.\n", of)
 		return nil
+	}
+	found, ok := errors.AsType[*exec.ExitError](err)
+	if ok && found.ExitCode() == 3 || strings.Contains(string(text), "npm audit report") { // what govulncheck and npm say of a finding, whatever its text
+		return fmt.Errorf("vulnerabilities (%s):\n%s", of, text)
 	}
 	for _, sign := range []string{"audit endpoint returned an error", "vuln.go.dev", "no such host", "connection refused", "i/o timeout", "ENOTFOUND", "ECONNREFUSED", "403 Forbidden", "404 Not Found", "410 Gone"} {
 		if strings.Contains(string(text), sign) || ctx.Err() != nil {

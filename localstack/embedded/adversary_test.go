@@ -20,10 +20,8 @@ const shopSecret = "whsec_of_the_shop_0123456789"
 // adversary is somebody hostile: what they hold, and how they can send and ask with it.
 type adversary struct {
 	*story
-	name string
 	says func(t *testing.T, message m) *reply                      // a message, by whatever way they have
 	asks func(t *testing.T, method, path string, body any) *reply  // anything else of the API
-	mine func(t *testing.T, message m) bool                        // whether what they say may be about behaviour at all
 	raw  func(t *testing.T, body string, headers ...string) *reply // bytes of their choice, where they may send
 }
 
@@ -53,7 +51,7 @@ func (a *adversary) unharmed(t *testing.T, tries ...func() *reply) {
 	t.Helper()
 	before := a.victim(t)
 	for i, try := range tries {
-		if answer := try(); answer.err == nil && answer.status >= 500 && answer.status != 503 {
+		if answer := try(); answer.err == nil && answer.status >= 500 {
 			t.Errorf("try %d, %s: %d %.300s", i, answer.call, answer.status, answer.body)
 		}
 	}
@@ -131,7 +129,6 @@ var tries = []struct {
 	try  func(t *testing.T, a *adversary)
 }{
 	{"API1_object_level_authorization", func(t *testing.T, a *adversary) {
-		a.unharmed(t)
 		for _, path := range []string{"/v1/customers/ada", "/v1/customers/ada/orders", "/v1/customers/ada/events", "/v1/customers/ada/timeline", "/v1/orders/A-1", "/v1/customers?email=ada@mail.example", "/v1/quarantine"} {
 			answer := a.asks(t, "GET", path, nil)
 			if answer.status != 401 || strings.Contains(string(answer.body), "Ada") {
@@ -210,10 +207,10 @@ var tries = []struct {
 			func() *reply { return a.says(t, track("ada", "Order Cancelled", m{"order_id": "A-1"})) },
 			func() *reply { return a.says(t, track("ada", "Unsubscribed", m{"channel": "email"})) },
 			func() *reply {
-				return a.says(t, track("ada", "Email Bounced", m{"email": "ada@mail.example", "permanent": true}))
+				return a.says(t, track("ada", "Email Bounced", m{"email": "ada@mail.example", "bounce_type": "permanent"}))
 			},
 			func() *reply {
-				return a.says(t, track("ada", "Product Affinity Detected", m{"category": "x", "affinity_score": 1}))
+				return a.says(t, track("ada", "Product Affinity Detected", m{"category": "x", "score": 1}))
 			},
 		)
 	}},
@@ -299,7 +296,6 @@ func TestAdversary(t *testing.T) {
 			s.known("ada").post("/v1/customers/ada/consents", m{"purpose": "marketing", "channel": "email"}).expect(201)
 			s.sends(track("ada", "Order Completed", m{"order_id": "A-1", "total": 50, "currency": "EUR", "products": []m{{"product_id": "p1", "quantity": 1, "price": 50}}}))
 			a := meets(s)
-			a.name = name
 			for _, c := range tries {
 				t.Run(c.item, func(t *testing.T) {
 					s.TB = t

@@ -197,3 +197,14 @@ func TestS1_AnOwnTokenTakesNoVisitor(t *testing.T) {
 	ada.shown().has("orders", 1)
 	s.get("/v1/orders/o1").expect(200)
 }
+
+// TestD2_APlaceholderIsNoMessageID: it would make one message of all that have it.
+func TestD2_APlaceholderIsNoMessageID(t *testing.T) {
+	s := begin(t)
+	for i, id := range []string{"undefined", "undefined", "null", "null", "{{messageId}}"} {
+		s.sends(m{"type": "track", "userId": "ada", "messageId": id, "event": fmt.Sprint("Rang ", i)})
+	}
+	if got := s.known("ada").happened("EventTracked"); got != 5 {
+		t.Errorf("%d of 5 events are kept", got)
+	}
+}

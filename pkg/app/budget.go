@@ -23,7 +23,7 @@ const (
 
 const (
 	shares      = 20      // a process takes a budget in so many shares: one write each. The first is free
-	budgetsKept = 100_000 // of one minute in memory; beyond, addresses are not told apart
+	budgetsKept = 100_000 // of one minute in memory; beyond, those that come new are not told apart
 )
 
 // budgets keep what strangers send within limits that hold for all processes together. Each process counts by itself up to a
@@ -48,10 +48,11 @@ func (b *budgets) of(key string, minute, limit int64) *budget {
 	if b.minute != minute || b.kept == nil {
 		b.minute, b.kept = minute, map[string]*budget{}
 	}
-	if len(b.kept) >= budgetsKept {
-		key = "others"
-	}
 	known := b.kept[key]
+	if known == nil && len(b.kept) >= budgetsKept {
+		key = "others of " + strconv.FormatInt(limit, 10)
+		known = b.kept[key]
+	}
 	if known == nil {
 		known = &budget{granted: share(limit)}
 		b.kept[key] = known
@@ -68,8 +69,10 @@ func (a *App) ForgetBudgets() {
 
 func share(limit int64) int64 { return max(1, limit/shares) }
 
-// spend takes n of what there is of something in a minute; ok is false once it is spent.
+// spend takes n of what there is of something in a minute; ok is false once it is spent. Who asks for more at once than there ever is
+// takes all of it.
 func (a *App) spend(ctx context.Context, key string, n, limit int64) (ok bool, err error) {
+	n = min(n, limit)
 	minute := a.Now().Unix() / 60
 	b := a.budgets.of(key, minute, limit)
 	b.mu.Lock()
@@ -112,9 +115,9 @@ func (a *App) affordStream(ctx context.Context, source ingest.Source, stream str
 	return err
 }
 
-// affordPerson takes somebody who was never heard of from the budgets.
-func (a *App) affordPerson(ctx context.Context, source ingest.Source, address string) error {
-	return a.affordOf(ctx, "people", source, address, 1, source.NewPeoplePerMinute, addressPeople)
+// affordPeople takes people who were never heard of from the budgets.
+func (a *App) affordPeople(ctx context.Context, source ingest.Source, address string, people int64) error {
+	return a.affordOf(ctx, "people", source, address, people, source.NewPeoplePerMinute, addressPeople)
 }
 
 func (a *App) affordOf(ctx context.Context, what string, source ingest.Source, address string, n, ofSource, ofAddress int64) error {

@@ -42,6 +42,7 @@ func (a *App) ingest(ctx context.Context, c *Call, source ingest.Source, parsed 
 	if !source.Trusted {
 		from = c.SourceIP
 	}
+	var doubtful []ingest.Rejected
 	for i, m := range parsed.Messages {
 		m.Origin.IP = from
 		m, told, reason := a.refused(source, m)
@@ -50,13 +51,13 @@ func (a *App) ingest(ctx context.Context, c *Call, source ingest.Source, parsed 
 			continue
 		}
 		if doubt := ingest.Doubt(m, source); doubt != "" {
-			parsed.Rejected = append(parsed.Rejected, ingest.Rejected{Raw: m.Raw, Reason: doubt, Origin: m.Origin, Taken: true})
+			doubtful = append(doubtful, ingest.Rejected{Raw: m.Raw, Reason: doubt, Origin: m.Origin, Taken: true})
 		}
 		if m.Context.IP == "" {
 			m.Context.IP = from
 		}
 		switch {
-		case m.MessageID != "":
+		case m.MessageID != "" && !a.Settings.Placeholders.Blocks(m.MessageID): // "undefined" would make one of all messages
 		case c.key != "":
 			m.MessageID = c.key + "#" + strconv.Itoa(i)
 		default:
@@ -81,7 +82,7 @@ func (a *App) ingest(ctx context.Context, c *Call, source ingest.Source, parsed 
 		slog.WarnContext(ctx, "events dropped", metric.Count(metric.EventsDropped, more), "source", source.ID, "reason", "more than "+strconv.Itoa(maxAside)+" of a request cannot be taken in")
 		parsed.Rejected = parsed.Rejected[:maxAside]
 	}
-	for _, rejected := range parsed.Rejected {
+	for _, rejected := range append(parsed.Rejected, doubtful...) { // of those that are taken in, none is left out
 		rejected.Origin.IP = from
 		stream, err := a.senderOf(ctx, rejected.Raw)
 		if err != nil {
@@ -264,25 +265,40 @@ func oneCommit(messages []intake.Message) bool {
 	return size <= commitBytes && claims <= commitClaims
 }
 
+// newPeople is how many people the events make that were never heard of: the stream's own, and of the visitors whom they link all but
+// one, who may be new.
+func newPeople(h *eventstore.Head, events []eventstore.New) int {
+	people, links := 0, 0
+	if h.Version == 0 {
+		people = 1
+	}
+	for _, e := range events {
+		if _, ok := e.Data.(customer.VisitorLinked); ok {
+			links++
+		}
+	}
+	return people + max(0, links-1)
+}
+
 func (a *App) takeAll(ctx context.Context, c *Call, source ingest.Source, stream string, messages []intake.Message) error {
 	_, isCustomer := view.CustomerID(stream)
 	take := intake.Take{Customer: isCustomer, Source: source, Messages: messages, Controller: a.Settings.DataController, EmailsTaken: map[string]bool{}, Placed: map[string]bool{}}
 	emails := map[string]string{} // addresses by the keys of their claims
 	var decided []eventstore.New
-	paid := false // whether somebody never heard of was taken from the budgets
+	paid := 0 // people taken from the budgets
 	command := eventstore.Command{
 		Stream: stream, Folds: []eventstore.AnyFold{record.Fold, ingest.SeenFold}, Fact: true,
 		Meta: eventstore.Meta{Actor: c.Actor, Source: source.Kind, CorrelationID: a.correlation(c)},
 		Decide: func(h *eventstore.Head) (eventstore.Decision, error) {
-			if h.Version == 0 && !paid {
-				if err := a.affordPerson(ctx, source, c.SourceIP); err != nil {
-					return eventstore.Decision{}, err
-				}
-				paid = true
-			}
 			events, err := a.decideTake(ctx, h, take)
 			if err != nil {
 				return eventstore.Decision{}, err
+			}
+			if people := newPeople(h, events); people > paid {
+				if err := a.affordPeople(ctx, source, c.SourceIP, int64(people-paid)); err != nil {
+					return eventstore.Decision{}, err
+				}
+				paid = people
 			}
 			decided = events
 			return a.claimed(ctx, h, events, emails)

@@ -25,7 +25,7 @@ import (
 // DefaultReturnWindow is how long after delivery money can be given back where the deployment says nothing else.
 const DefaultReturnWindow = 30 * 24 * time.Hour
 
-const orderEvents = 50_000 // looked through for an order that left the state
+const pastEvents = 50_000 // looked through for an order that left the state
 
 // PaymentRequest is the body of POST /v1/orders/{id}/payment.
 type PaymentRequest struct {
@@ -354,7 +354,10 @@ func (a *App) payOrder(ctx context.Context, c *Call) (lambdaio.Response, error) 
 	if err != nil {
 		return lambdaio.Response{}, err
 	}
-	return a.orderCommand(ctx, c, 202, func(*eventstore.Head, string) (order.Command, error) { return *pay, nil })
+	return a.orderCommand(ctx, c, 202, func(_ *eventstore.Head, id string) (order.Command, error) {
+		pay.OrderID = id // as it was read from the path
+		return *pay, nil
+	})
 }
 
 func (a *App) cancelOrder(ctx context.Context, c *Call) (lambdaio.Response, error) {
@@ -432,7 +435,10 @@ func (a *App) orderHistory(ctx context.Context, h *eventstore.Head, id string) (
 	if o, known := record.Fold.Of(h).Order.Order(id); known && len(o.Versions) < order.MaxVersions {
 		events, err = a.orderEvents(ctx, h.Stream, o.Versions)
 	} else {
-		events, err = a.pastOrder(ctx, h.Stream, id, h.Version)
+		var whole bool
+		if events, whole, err = a.pastOrder(ctx, h.Stream, id, h.Version); err == nil && !whole {
+			err = fault.New(fault.Rejected, "order-too-old", "more than %d events followed this order: nothing can be decided on it", pastEvents)
+		}
 	}
 	return order.HistoryOf(id, events), err
 }
@@ -542,7 +548,7 @@ func (a *App) orderAnswer(ctx context.Context, stream, id string, s record.State
 	if known {
 		events, err = a.orderEvents(ctx, stream, o.Versions)
 	} else {
-		events, err = a.pastOrder(ctx, stream, id, 0)
+		events, _, err = a.pastOrder(ctx, stream, id, 0)
 		o = order.HistoryOf(id, events).Order
 	}
 	if err != nil {
@@ -608,26 +614,26 @@ func (a *App) orderEvents(ctx context.Context, stream string, versions []int64) 
 }
 
 // pastOrder reads the events of an order up to a version (0: the end), from where it begins: of one that ended long ago, and of which
-// there were so many that it left the state, or that has more events than the state remembers.
-func (a *App) pastOrder(ctx context.Context, stream, id string, to int64) ([]eventstore.Event, error) {
+// there were so many that it left the state, or that has more events than the state remembers. whole is false where so much followed it that
+// some may be missing: enough to show, and not to decide on.
+func (a *App) pastOrder(ctx context.Context, stream, id string, to int64) (events []eventstore.Event, whole bool, err error) {
 	_, from, _, err := a.ownerOf(ctx, id)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	var events []eventstore.Event
 	looked := 0
 	for e, err := range a.Log.Events(ctx, stream, max(from, 1), to) {
 		if err != nil {
-			return nil, err
+			return nil, false, err
+		}
+		if looked++; looked > pastEvents {
+			return events, false, nil
 		}
 		if order.EventOrder(e.Data) == id {
 			events = append(events, e)
 		}
-		if looked++; looked == orderEvents {
-			break
-		}
 	}
-	return events, nil
+	return events, true, nil
 }
 
 // erased says whether the stream's customer is erased, or being so.

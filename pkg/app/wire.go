@@ -69,7 +69,8 @@ func forClients(r lambdaio.Request) bool {
 // noRoute answers a request that fits no route. Where only a slash at its end is in the way, the client is told where to go.
 func noRoute(r lambdaio.Request) (lambdaio.Response, error) {
 	if r.Slash {
-		return lambdaio.Response{Status: 308, Header: map[string]string{"location": r.Path + query(r)}}, nil
+		here := "/" + strings.TrimLeft(r.Path, `/\`) // two slashes would name another host
+		return lambdaio.Response{Status: 308, Header: map[string]string{"location": here + query(r)}}, nil
 	}
 	return lambdaio.Response{}, fault.New(fault.NotFound, "no-route", "there is no such route")
 }

@@ -71,6 +71,7 @@ type Cart struct {
 	Touched   time.Time       `json:"touched"`             // when that was recorded
 	Abandoned *time.Time      `json:"abandoned,omitempty"` // the episode, when
 	Ended     *time.Time      `json:"ended,omitempty"`     // by an order, when
+	Told      bool            `json:"told,omitempty"`      // a server began it: what pages say drives it out last
 }
 
 // State is the carts by their ids.
@@ -115,6 +116,16 @@ var Decider = eventstore.Decider[State, any, any]{
 	Decide: Decide,
 }
 
+func toldLast(a, b Cart) int {
+	switch {
+	case a.Told == b.Told:
+		return 0
+	case a.Told:
+		return 1
+	}
+	return -1
+}
+
 // Evolve folds one event that happened at a time and was recorded at another; events of other packages only let time pass.
 func Evolve(s State, event any, at, recorded time.Time) State {
 	if placed, ok := event.(order.Placed); ok && placed.CartID == "" {
@@ -144,7 +155,7 @@ func Evolve(s State, event any, at, recorded time.Time) State {
 	}
 	for len(carts) > MaxCarts {
 		delete(carts, slices.MinFunc(slices.Collect(maps.Keys(carts)), func(a, b string) int {
-			return cmp.Or(carts[a].Active.Compare(carts[b].Active), cmp.Compare(a, b))
+			return cmp.Or(toldLast(carts[a], carts[b]), carts[a].Active.Compare(carts[b].Active), cmp.Compare(a, b))
 		}))
 	}
 	if len(carts) == 0 {
@@ -205,6 +216,13 @@ func (c Cart) pruned() Cart {
 // changed says which cart an event is about and what becomes of it, nil for no cart.
 func (s State) changed(event any, at time.Time) (string, func(Cart) Cart) {
 	switch e := event.(type) {
+	case Created:
+		if e.Source == "api" {
+			return e.CartID, func(c Cart) Cart {
+				c.Told = true
+				return c
+			}
+		}
 	case activity.ItemAddedToCart:
 		return e.CartID, func(c Cart) Cart {
 			return c.moved(at).with(at, e.ProductID, e.Quantity, Line{Name: clip(e.ProductName), PriceMinor: e.PriceMinor, Currency: e.Currency})

@@ -108,17 +108,27 @@ func claim(s State, c Claim) []any {
 // fitting is what of a claim says something new and leaves the claims within their limits, by name.
 func (c Claims) fitting(claim Claim) TraitsClaimed {
 	given := TraitsClaimed{claim.Traits, claim.GroupID}.traits()
-	next, fits := c, TraitsClaimed{}
+	fits := TraitsClaimed{}
+	count, size := len(c), sizeOf(c.Values())
 	for _, name := range slices.Sorted(maps.Keys(given)) {
 		value := given[name]
 		if known, ok := c[name]; c.overdue(name, value, claim.At) || ok && fmt.Sprint(known.Value) == fmt.Sprint(value) {
 			continue
 		}
-		more := next.Evolve(TraitsClaimed{Traits: map[string]any{name: value}}, claim.At)
-		if len(more) > MaxClaimed || sizeOf(more.Values()) > MaxClaimedBytes {
+		known, had := c[name]
+		if !had && (count == MaxClaimed || size >= MaxClaimedBytes) { // junk is not looked at any closer
 			continue
 		}
-		next = more
+		more := size + claimedSize(name, value)
+		if had {
+			more -= claimedSize(name, known.Value)
+		}
+		if more > MaxClaimedBytes {
+			continue
+		}
+		if size = more; !had {
+			count++
+		}
 		if name == "groupId" && claim.GroupID != "" {
 			fits.GroupID = claim.GroupID
 			continue
@@ -129,4 +139,12 @@ func (c Claims) fitting(claim Claim) TraitsClaimed {
 		fits.Traits[name] = value
 	}
 	return fits
+}
+
+// claimedSize is what a trait adds to the size of all; one that was taken back adds nothing.
+func claimedSize(name string, value any) int {
+	if value == nil {
+		return 0
+	}
+	return sizeOf(map[string]any{name: value})
 }

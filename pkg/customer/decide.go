@@ -479,7 +479,7 @@ func sizeOf(attributes map[string]any) int {
 }
 
 // linkPrecision is how exactly the time of a link is known: what arrives a little out of order says nothing new of it.
-const linkPrecision = time.Minute
+const linkPrecision = time.Second
 
 func linkVisitor(s State, c LinkVisitor) []any {
 	c.At = c.At.Truncate(linkPrecision)

@@ -446,7 +446,7 @@ func TestLinkVisitor(t *testing.T) {
 	known := verified.Given(linked("a1", late))
 	known.When(t, customer.LinkVisitor{VisitorID: "a1", At: early}).Then(linked("a1", early)).Again().Nothing() // since earlier
 	known.When(t, customer.LinkVisitor{VisitorID: "a1", At: late.Add(time.Second)}).Nothing()
-	verified.When(t, customer.LinkVisitor{VisitorID: "a1", At: late.Add(59 * time.Second)}).Then(linked("a1", late)) // to the minute
+	verified.When(t, customer.LinkVisitor{VisitorID: "a1", At: late.Add(999 * time.Millisecond)}).Then(linked("a1", late)) // to the second
 	verified.When(t, customer.LinkVisitor{}).Nothing()
 	many := verified
 	for i := range customer.MaxVisitors + 1 {

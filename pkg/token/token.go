@@ -23,10 +23,11 @@ import (
 const (
 	MaxBytes = 8 << 10 // of a token
 
-	leeway      = time.Minute // that the issuer's clock and ours may differ by
-	keysFor     = time.Hour   // before the issuer is asked for its keys again, so that those it withdrew end
-	askedAgain  = time.Minute // before it is asked once more, however many tokens name keys that nobody knows
-	maxAnswer   = 256 << 10   // bytes of the issuer's answers
+	leeway      = time.Minute    // that the issuer's clock and ours may differ by
+	keysAtMost  = 24 * time.Hour // that keys count while the issuer cannot be reached
+	keysFor     = time.Hour      // before the issuer is asked for its keys again, so that those it withdrew end
+	askedAgain  = time.Minute    // before it is asked once more, however many tokens name keys that nobody knows
+	maxAnswer   = 256 << 10      // bytes of the issuer's answers
 	maxKeys     = 100
 	askAtMost   = 3 * time.Second
 	discoveryAt = "/.well-known/openid-configuration"
@@ -82,6 +83,7 @@ type keys struct {
 	now    func() time.Time
 	client *http.Client
 
+	asking  sync.Mutex // held by whoever asks the issuer; nobody who knows the key waits for that
 	mu      sync.Mutex
 	byID    map[string]jose.JSONWebKey
 	fetched time.Time // the last success
@@ -111,31 +113,45 @@ func (k *keys) VerifySignature(ctx context.Context, raw string) ([]byte, error) 
 
 // key returns the key of an id. One that is not known is looked for once a minute at most, whoever asks.
 func (k *keys) key(ctx context.Context, id string) (jose.JSONWebKey, error) {
+	if key, known := k.known(id, keysFor); known {
+		return key, nil
+	}
+	failed := k.ask(ctx, id)
+	if key, known := k.known(id, keysAtMost); known { // the issuer may be away for a while
+		return key, nil
+	}
+	if failed != nil {
+		if room, ok := ctx.Value(why{}).(*error); ok {
+			*room = failed
+		}
+		return jose.JSONWebKey{}, failed
+	}
+	return jose.JSONWebKey{}, errors.New("no key of the issuer has this id")
+}
+
+// known is a key that was fetched no longer ago than that.
+func (k *keys) known(id string, within time.Duration) (jose.JSONWebKey, bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	key, ok := k.byID[id]
+	return key, ok && k.now().Sub(k.fetched) < within
+}
+
+// ask fetches the keys unless that was tried a moment ago, and tells how the last try failed.
+func (k *keys) ask(ctx context.Context, id string) error {
+	k.asking.Lock()
+	defer k.asking.Unlock()
 	now := k.now()
-	key, known := k.byID[id]
-	if fresh := now.Sub(k.fetched) < keysFor; known && fresh {
-		return key, nil
+	if _, known := k.known(id, keysFor); known || now.Sub(k.asked) < askedAgain && !now.Before(k.asked) {
+		return k.failed
 	}
-	if now.Sub(k.asked) >= askedAgain || now.Before(k.asked) {
-		k.asked = now
-		fetched, err := k.fetch(context.WithoutCancel(ctx))
-		if k.failed = err; err == nil {
-			k.byID, k.fetched = fetched, now
-		}
-		key, known = k.byID[id]
+	fetched, err := k.fetch(context.WithoutCancel(ctx))
+	if k.asked, k.failed = now, err; err == nil {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		k.byID, k.fetched = fetched, now
 	}
-	switch {
-	case known: // the issuer may be away for a while: its keys go on counting
-		return key, nil
-	case k.failed != nil:
-		if room, ok := ctx.Value(why{}).(*error); ok {
-			*room = k.failed
-		}
-		return key, k.failed
-	}
-	return key, errors.New("no key of the issuer has this id")
+	return err
 }
 
 // fetch asks the issuer where its keys are, and for them.

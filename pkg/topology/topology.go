@@ -354,7 +354,7 @@ var Functions = []Function{
 	},
 	{
 		Name: "release-reports", Summary: "Try again what was reported of an order and did not agree with it, when more is known of the order.",
-		Bus:            &BusTrigger{Types: []string{"OrderPlaced", "PaymentSucceeded", "RefundCompleted", "RefundFailed"}},
+		Bus:            &BusTrigger{Types: []string{"OrderPlaced", "PaymentSucceeded", "RefundCompleted", "RefundFailed", "RefundReversed"}},
 		Access:         and(record, only(Access{Resource: Views, Actions: []string{"dynamodb:GetItem", "dynamodb:Query", "dynamodb:PutItem", "dynamodb:DeleteItem"}})),
 		TimeoutSeconds: 30, MemoryMB: 256, Retries: 5,
 	},
