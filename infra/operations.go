@@ -101,6 +101,7 @@ func newAlarms(stack awscdk.Stack, w *watch) {
 	alarm("events-quarantined", "Many messages cannot be taken in: a client sends what is not understood, or somebody sends junk (GET /v1/quarantine).", newMetric(metric.Namespace, metric.EventsQuarantined, "Sum", nil), 100, 2)
 	alarm("budgets-spent", "Public write keys send more than they may: a campaign that goes well, or somebody who wishes you ill.", newMetric(metric.Namespace, metric.BudgetsSpent, "Sum", nil), 100, 3)
 	alarm("snapshots-lost", "States could not be kept or read: loads get dearer.", newMetric(metric.Namespace, metric.SnapshotsLost, "Sum", nil), 0, 3)
+	alarm("erasures-held-up", "Erasures cannot go on: they are tried again, and the law's time runs; GET …/erasure says in which system.", newMetric(metric.Namespace, metric.ErasuresHeldUp, "Sum", nil), 0, 3)
 	alarm("events-parked", "Reactions gave events up that will never succeed: the log says which and why.", newMetric(metric.Namespace, metric.EventsParked, "Sum", nil), 0, 1)
 }
 

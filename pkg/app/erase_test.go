@@ -296,6 +296,10 @@ func TestC4_TheRealVisitorStillJoins(t *testing.T) {
 	if !strings.Contains(list.body, `{"id":"real","kind":"anonymous"`) || strings.Contains(list.body, `"owned":false`) {
 		t.Errorf("the identities are %s", list.body)
 	}
+	more := w.call(ListIdentities(w.App), "GET", "/v1/customers/{id}/identities", "/v1/customers/"+id+"/identities?limit=100&cursor="+list.text("nextCursor"), "", withKey).expect(200)
+	if n := strings.Count(more.body, `"kind":`); n != 11 || !strings.Contains(more.body, `"id":"made-up-0"`) || strings.Contains(more.body, `"owned":false`) {
+		t.Errorf("%d that left the state: %s", n, more.body)
+	}
 	w.call(UnlinkIdentity(w.App), "DELETE", "/v1/customers/{id}/identities/{kind}/{identity}", "/v1/customers/"+id+"/identities/anonymous/made-up-0", "", withKey).expect(200)
 	w.joins()
 	if owner := w.state(view.VisitorStream("made-up-0")).Identity.Owner(); owner != "" {

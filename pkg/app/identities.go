@@ -34,7 +34,8 @@ type IdentityShown struct {
 
 // IdentityList is all ids of a customer.
 type IdentityList struct {
-	Identities []IdentityShown `json:"identities"`
+	Identities []IdentityShown `json:"identities" description:"on the first page the latest, up to 50 of each kind; then all others"`
+	NextCursor string          `json:"nextCursor,omitempty" description:"give it as ?cursor= for the next page; absent at the end"`
 }
 
 // JoinIdentities tells the streams of a visitor or a former id whose they are, and whose not after all.
@@ -196,7 +197,61 @@ func (a *App) listIdentities(ctx context.Context, c *Call) (lambdaio.Response, e
 	if err := existing(s); err != nil {
 		return lambdaio.Response{}, err
 	}
+	cursor, limit, err := pageOf(c)
+	if err != nil {
+		return lambdaio.Response{}, err
+	}
+	if cursor != "" {
+		return a.moreIdentities(ctx, id, s, cursor, limit)
+	}
 	return a.identityAnswer(ctx, id, s, 200)
+}
+
+// allLinks is the cursor of the first page of all links, beside those that the record remembers.
+const allLinks = "all"
+
+// moreIdentities are a page of the links that the record does not remember, as far as the views know of them.
+func (a *App) moreIdentities(ctx context.Context, id string, s record.State, cursor string, limit int) (lambdaio.Response, error) {
+	if cursor == allLinks {
+		cursor = ""
+	}
+	stream := view.CustomerStream(id)
+	owners, err := a.Views.Owners(ctx, stream, view.Profile{Identity: s.Identity})
+	if err != nil {
+		return lambdaio.Response{}, err
+	}
+	links, next, err := a.Views.Links(ctx, stream, cursor, limit)
+	if err != nil {
+		return lambdaio.Response{}, err
+	}
+	list := IdentityList{Identities: []IdentityShown{}, NextCursor: pageCursor(next)}
+	remembered := append(linkedIDs(s.Customer.Visitors), linkedIDs(s.Customer.Aliases)...)
+	for i, link := range links {
+		again := i+1 < len(links) && links[i+1].Kind == link.Kind && links[i+1].ID == link.ID // the last word counts
+		if again || !link.Linked || slices.Contains(remembered, link.ID) {
+			continue
+		}
+		shown, err := a.identityShown(ctx, stream, owners.Head, link)
+		if err != nil {
+			return lambdaio.Response{}, err
+		}
+		list.Identities = append(list.Identities, shown)
+	}
+	return lambdaio.Response{Status: 200, Body: list}, nil
+}
+
+// identityShown is a link, and whether what it names is the customer's.
+func (a *App) identityShown(ctx context.Context, stream, head string, link view.Link) (IdentityShown, error) {
+	shown := IdentityShown{ID: link.ID, Kind: link.Kind, LinkedAt: link.At.UTC()}
+	for _, other := range link.Streams() {
+		p, _, err := view.Profiles.Load(ctx, a.Views, other)
+		if err != nil {
+			return shown, err
+		}
+		shown.Owned = shown.Owned || view.Belongs(stream, p.Identity)
+	}
+	shown.Owned = shown.Owned && (link.Kind != view.UserLink || link.ID != head) // of a circle it is nobody's
+	return shown, nil
 }
 
 func (a *App) repeatIdentities(ctx context.Context, _ *Call, stream string, _ int64, status int) (lambdaio.Response, error) {
@@ -217,22 +272,16 @@ func (a *App) identityAnswer(ctx context.Context, id string, s record.State, sta
 	for _, kind := range []struct {
 		name  string
 		links []customer.Link
-	}{{"anonymous", s.Customer.Visitors}, {"user", s.Customer.Aliases}} {
+	}{{view.AnonymousLink, s.Customer.Visitors}, {view.UserLink, s.Customer.Aliases}} {
 		for _, link := range kind.links {
-			facts := view.Facts{Visitors: []string{link.ID}}
-			if kind.name == "user" {
-				facts = view.Facts{Aliases: []string{link.ID}}
+			shown, err := a.identityShown(ctx, view.CustomerStream(id), owners.Head, view.Link{Kind: kind.name, ID: link.ID, At: time.UnixMilli(link.At)})
+			if err != nil {
+				return lambdaio.Response{}, err
 			}
-			shown := IdentityShown{ID: link.ID, Kind: kind.name, LinkedAt: time.UnixMilli(link.At).UTC()}
-			for _, stream := range view.Linked(facts) {
-				p, _, err := view.Profiles.Load(ctx, a.Views, stream)
-				if err != nil {
-					return lambdaio.Response{}, err
-				}
-				shown.Owned = shown.Owned || p.Identity.Owner() == id
-			}
-			shown.Owned = shown.Owned && (kind.name != "user" || link.ID != owners.Head) // of a circle it is nobody's
 			list.Identities = append(list.Identities, shown)
+		}
+		if len(kind.links) >= customer.MaxVisitors {
+			list.NextCursor = pageCursor(allLinks)
 		}
 	}
 	slices.SortFunc(list.Identities, func(x, y IdentityShown) int {

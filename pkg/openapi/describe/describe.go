@@ -120,7 +120,7 @@ var operations = map[string]operation{
 	}{}, paged{}}, app.ConsentedList{}},
 	"PUT /v1/products/{id}":              {200, []any{productPath{}, app.ProductRequest{}}, app.ProductShown{}},
 	"GET /v1/products/{id}":              {200, []any{productPath{}}, app.ProductShown{}},
-	"GET /v1/customers/{id}/identities":  {200, []any{customerPath{}}, app.IdentityList{}},
+	"GET /v1/customers/{id}/identities":  {200, []any{customerPath{}, paged{}}, app.IdentityList{}},
 	"POST /v1/customers/{id}/identities": {201, []any{customerPath{}, idempotent{}, app.IdentityRequest{}}, app.IdentityList{}},
 	"DELETE /v1/customers/{id}/identities/{kind}/{identity}": {200, []any{struct {
 		customerPath
