@@ -87,7 +87,9 @@ Defter runs on %[1]s (ready after %.1[2]f s, data in %[3]s)
 Try it:
 
   curl -s %[5]s%[1]s/v1/customers -H 'Authorization: Bearer dev-key' -d '{"email":"ada@example.com","firstName":"Ada","marketingConsent":true,"termsAccepted":true}'
-  curl -s %[5]s'%[1]s/v1/customers?email=ada@example.com' -H 'Authorization: Bearer dev-key'
+  TOKEN=$(curl -s %[5]s%[1]s/_local/mailbox | jq -r '.messages[0].text' | sed -n 3p)   # of the email that asks her to verify her address
+  CUSTOMER=$(curl -s %[5]s'%[1]s/v1/customers?email=ada@example.com' -H 'Authorization: Bearer dev-key' | jq -r .customerId)
+  curl -s %[5]s%[1]s/v1/customers/$CUSTOMER/email-verification -H 'Authorization: Bearer dev-key' -d "{\"token\":\"$TOKEN\"}"
   curl -s %[5]s%[1]s/_local/clock -d '{"advance":"25h"}' && sleep 1 && curl -s %[5]s%[1]s/_local/mailbox
 
 Ctrl-C stops it.
