@@ -524,7 +524,7 @@ func TestS10_RowsMayDoNoMoreThanTheyNeed(t *testing.T) {
 					seen[granted] = true
 				}
 				if len(a.Keys) == 0 && (action == "dynamodb:DeleteItem" && a.Resource == topology.Events || a.Resource == topology.Keys && slices.Contains(writes, action)) {
-					t.Errorf("S10: %s may %s on everything in %s", row.Name, action, a.Resource)
+					t.Errorf("%s may %s on everything in %s", row.Name, action, a.Resource)
 				}
 			}
 			seen[a.Resource] = true

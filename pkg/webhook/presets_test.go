@@ -110,7 +110,7 @@ func TestP15_WhatAShopTells(t *testing.T) {
 		{"orders/updated", order("partially_refunded", "null"), []string{bought, back}}, {"orders/updated", order("refunded", `"2026-03-01T12:00:00Z"`), []string{bought, cancelled, back}},
 		{"orders/updated", order("voided", `"2026-03-01T12:00:00Z"`), []string{cancelled, back}},
 		{"orders/cancelled", order("refunded", `"2026-03-01T12:00:00Z"`), []string{cancelled, back}},
-		// S11: the body of a paid order, sent to the address of cancelled ones, cancels nothing.
+		// The body of a paid order, sent to the address of cancelled ones, cancels nothing.
 		{"orders/cancelled", order("paid", "null"), []string{back}},
 		{"refunds/create", strings.TrimSuffix(strings.TrimPrefix(refunds, `"refunds":[`), `]`), []string{back}},
 		{"order_transactions/create", `{"id":71,"order_id":1,"kind":"refund","status":"success","amount":"4.00","currency":"TRY"}`, []string{back}},
