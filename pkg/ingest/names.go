@@ -37,6 +37,11 @@ var events = func() map[string]string {
 	for _, name := range spec {
 		names[commonName(name)] = name
 	}
+	for former, name := range map[string]string{ // of Segment's first specification, and Klaviyo's
+		"completedorder": "Order Completed", "placedorder": "Order Completed", "refundedorder": "Order Refunded", "cancelledorder": "Order Cancelled",
+	} {
+		names[former] = name
+	}
 	return names
 }()
 

@@ -71,17 +71,34 @@ type Consents struct {
 }
 
 // Analytics is what the customer chose about analytics in a banner; told is false where there was none. An object
-// without the category refuses it, as Segment has it.
+// without a category of that meaning refuses it, as Segment has it.
 func (c Consents) Analytics() (granted, told bool) {
 	if c.Preferences == nil {
 		return false, false
 	}
-	for name, chosen := range *c.Preferences {
-		if strings.EqualFold(name, "analytics") && chosen {
-			return true, true
+	granted, _ = c.chosen()
+	return granted, true
+}
+
+// measuring are the categories in which banners ask about analytics: OneTrust's C0002 are performance cookies, Cookiebot asks about
+// statistics, Google's consent mode about analytics_storage.
+var measuring = []string{"c0002", "performance", "statistics", "analytics_storage"}
+
+// chosen is what was chosen about analytics; named is false where no category of that meaning is there. The one of that name counts alone; of
+// several others all must be chosen.
+func (c Consents) chosen() (granted, named bool) {
+	for _, categories := range [][]string{{"analytics"}, measuring} {
+		granted = true
+		for name, chosen := range *c.Preferences {
+			if slices.Contains(categories, strings.ToLower(strings.TrimSpace(name))) {
+				granted, named = granted && chosen, true
+			}
+		}
+		if named {
+			return granted, true
 		}
 	}
-	return false, true
+	return false, false
 }
 
 // PreferenceEvent is the track event with which a banner reports that somebody chose.
@@ -93,12 +110,7 @@ func Chosen(m Message) (granted, told bool) {
 	if m.Type != "track" || m.Event != PreferenceEvent || m.Context.Consent.Preferences == nil {
 		return false, false
 	}
-	for name, chosen := range *m.Context.Consent.Preferences {
-		if strings.EqualFold(name, "analytics") {
-			granted, told = granted || chosen, true
-		}
-	}
-	return granted, told
+	return m.Context.Consent.chosen()
 }
 
 // kinds are the last parts of the SDKs' paths, which analytics.js shortens to a letter.

@@ -341,6 +341,8 @@ func TestP6_TrimmingsLoseNoMessage(t *testing.T) {
 func TestP6_AChoiceThatCannotBeReadIsNoConsent(t *testing.T) {
 	for choices, want := range map[string]string{
 		`{"Analytics":true}`: "granted", `{"Analytics":"true"}`: "granted", `{"Analytics":1}`: "granted", `{"Analytics":"no"}`: "refused", `{"Analytics":"perhaps"}`: "not told",
+		`{"C0001":true,"C0002":true}`: "granted", `{"statistics":true,"marketing":false}`: "granted", `{"performance":true,"analytics_storage":false}`: "refused",
+		`{"analytics":false,"C0002":true}`: "refused", `{"Analytics":true,"analytics":false}`: "refused", `{"C0004":true}`: "not told",
 		`{"Analytics":null}`: "not told", `[]`: "not told", `"all"`: "not told",
 	} {
 		m := one(t, "track", `{"userId":"u1","event":"Segment Consent Preference Updated","context":{"consent":{"categoryPreferences":`+choices+`}}}`)
