@@ -208,3 +208,20 @@ func TestD2_APlaceholderIsNoMessageID(t *testing.T) {
 		t.Errorf("%d of 5 events are kept", got)
 	}
 }
+
+// TestD2_AnImportWithoutItsTimeWaits: dated by its arrival it would be wrong for good, and its order could not be told again.
+func TestD2_AnImportWithoutItsTimeWaits(t *testing.T) {
+	s := begin(t)
+	sold := func(at string) m {
+		return m{"batch": []m{message("track", "ada", "event", "Order Completed", "properties", m{"order_id": "o1", "total": 15, "currency": "EUR"}, "messageId", "m1", "timestamp", at)}}
+	}
+	s.sdk().post("/v1/import", sold("2024-08-14 20:36:48")).expect(200)
+	s.settled()
+	s.get("/v1/orders/o1").expect(404)
+	if n := len(s.pages("/v1/quarantine?limit=50", "messages")); n != 1 {
+		t.Errorf("%d messages are quarantined", n)
+	}
+	s.sdk().post("/v1/import", sold("2024-08-14T20:36:48Z")).expect(200)
+	s.settled()
+	s.get("/v1/orders/o1").expect(200)
+}

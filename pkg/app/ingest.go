@@ -32,6 +32,9 @@ const (
 	commitClaims   = 40 // orders and identities: each takes up to two claims, of eventstore.MaxClaims
 )
 
+// pastRoutes take what happened long ago: dated by its arrival it would be wrong for good.
+var pastRoutes = []string{"/v1/import", "/internal/v1/replay"}
+
 // ingest stores what was parsed: the messages of each stream in their order, different streams side by side, and then what is told of
 // orders, which must be known by then.
 func (a *App) ingest(ctx context.Context, c *Call, source ingest.Source, parsed ingest.Request, now time.Time) error {
@@ -46,6 +49,9 @@ func (a *App) ingest(ctx context.Context, c *Call, source ingest.Source, parsed 
 	for i, m := range parsed.Messages {
 		m.Origin.IP = from
 		m, told, reason := a.refused(source, m)
+		if reason == "" && m.Undated && slices.Contains(pastRoutes, c.Path) {
+			reason = "the time of something past cannot be read"
+		}
 		if reason != "" {
 			parsed.Rejected = append(parsed.Rejected, ingest.Rejected{Raw: m.Raw, Reason: reason, Origin: m.Origin})
 			continue
