@@ -235,7 +235,7 @@ var tries = []struct {
 	{"API8_misconfiguration", func(t *testing.T, a *adversary) {
 		for _, path := range []string{"/v1/customers/ada", "/v1/nowhere", "/v1/batch", "/.env", "/.git/config", "/debug/pprof/", "/_local/mailbox/../../x"} {
 			answer := a.with("Origin", "https://evil.example").try("GET", path, nil)
-			if answer.err == nil && (answer.status < 300 || regexp.MustCompile(`goroutine|\.go:|/root/|panic`).Match(answer.body)) {
+			if answer.err == nil && (answer.status < 300 || regexp.MustCompile(`goroutine|\.go:|panic`).Match(answer.body)) {
 				t.Errorf("%s: %d %.200s", path, answer.status, answer.body)
 			}
 		}
