@@ -225,3 +225,31 @@ func TestD2_AnImportWithoutItsTimeWaits(t *testing.T) {
 	s.settled()
 	s.get("/v1/orders/o1").expect(200)
 }
+
+// TestS4_AnAliasCountsItsPeople: each visitor it names may be new.
+func TestS4_AnAliasCountsItsPeople(t *testing.T) {
+	s := begin(t)
+	page := s.source("browser", "newPeoplePerMinute", 20)
+	var batch []m
+	for i := range 40 {
+		batch = append(batch, m{"type": "alias", "userId": "bp", "anonymousId": fmt.Sprint("a", i), "previousId": fmt.Sprint("b", i)})
+	}
+	page.says("/v1/batch", m{"batch": batch}).refused(429, "over-budget")
+	page.says("/v1/batch", m{"batch": batch[:5]}).refused(429, "over-budget")
+	s.advance("61s")
+	page.says("/v1/batch", m{"batch": batch[:5]}).expect(200)
+}
+
+// TestS1_JunkCartsDriveNoneOut that a server told of.
+func TestS1_JunkCartsDriveNoneOut(t *testing.T) {
+	s := begin(t)
+	page := s.source("browser")
+	s.sends(track("kim", "Product Added", m{"product_id": "p", "cart_id": "kept", "quantity": 1}))
+	for i := range 12 {
+		page.says("/v1/track", track("kim", "Product Added", m{"product_id": "j", "cart_id": fmt.Sprint("junk", i), "quantity": 1})).expect(200)
+	}
+	s.settled()
+	if shown := s.known("kim").shown(); !strings.Contains(string(shown.body), `"kept"`) {
+		t.Errorf("the cart is gone: %s", shown.body)
+	}
+}

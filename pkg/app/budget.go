@@ -69,10 +69,8 @@ func (a *App) ForgetBudgets() {
 
 func share(limit int64) int64 { return max(1, limit/shares) }
 
-// spend takes n of what there is of something in a minute; ok is false once it is spent. Who asks for more at once than there ever is
-// takes all of it.
+// spend takes n of what there is of something in a minute; ok is false once it is spent.
 func (a *App) spend(ctx context.Context, key string, n, limit int64) (ok bool, err error) {
-	n = min(n, limit)
 	minute := a.Now().Unix() / 60
 	b := a.budgets.of(key, minute, limit)
 	b.mu.Lock()
@@ -96,9 +94,10 @@ func (a *App) spend(ctx context.Context, key string, n, limit int64) (ok bool, e
 	return true, nil
 }
 
-// afford takes messages from the budgets of their source and of the address that they came from.
+// afford takes messages from the budgets of their source and of the address that they came from. A request that has more of them than a
+// whole budget takes all of it: it would never be taken otherwise, and clients send it again for ever.
 func (a *App) afford(ctx context.Context, source ingest.Source, address string, messages int64) error {
-	return a.affordOf(ctx, "messages", source, address, messages, source.MessagesPerMinute, addressMessages)
+	return a.affordOf(ctx, "messages", source, address, min(messages, addressMessages, max(source.MessagesPerMinute, 1)), source.MessagesPerMinute, addressMessages)
 }
 
 // affordStream takes messages about one customer or visitor from what public write keys may say of them in a minute: a stream that is
@@ -107,7 +106,7 @@ func (a *App) affordStream(ctx context.Context, source ingest.Source, stream str
 	if source.MessagesPerMinute == 0 {
 		return nil
 	}
-	ok, err := a.spend(ctx, "stream#"+stream, messages, streamMessages)
+	ok, err := a.spend(ctx, "stream#"+stream, min(messages, streamMessages), streamMessages)
 	if err == nil && !ok {
 		slog.WarnContext(ctx, "budget spent", metric.Count(metric.BudgetsSpent, 1), "source", source.ID, "of", "stream")
 		err = fault.New(fault.Busy, "over-budget", "more is said of one customer in a minute than may be")
