@@ -93,7 +93,7 @@ type keys struct {
 
 // VerifySignature returns the payload of a token that one of the keys signed.
 func (k *keys) VerifySignature(ctx context.Context, raw string) ([]byte, error) {
-	signed, err := jose.ParseSigned(raw, algorithms)
+	signed, err := jose.ParseSignedCompact(raw, algorithms)
 	if err != nil {
 		return nil, err
 	}
