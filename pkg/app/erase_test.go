@@ -255,7 +255,11 @@ func TestS6_AnErasureFollowsEveryLink(t *testing.T) {
 			w.joins()
 			w.delivering().deliver()
 		}
-		done := w.erase(id, withKey).expect(200)
+		done := w.erase(id, withKey)
+		for done.status == 202 { // a slow machine does not finish within the request
+			done = w.erase(id, withKey)
+		}
+		done.expect(200)
 		for _, s := range append(streams, view.CustomerStream(id)) {
 			if _, err := w.Keyring.Seal(t.Context(), s, "x", []byte("x")); !errors.Is(err, eventstore.ErrErased) {
 				t.Errorf("projected %v: the key of %s is there: %v", projected, s, err)
@@ -297,7 +301,7 @@ func TestC4_TheRealVisitorStillJoins(t *testing.T) {
 		t.Errorf("the identities are %s", list.body)
 	}
 	more := w.call(ListIdentities(w.App), "GET", "/v1/customers/{id}/identities", "/v1/customers/"+id+"/identities?limit=100&cursor="+list.text("nextCursor"), "", withKey).expect(200)
-	if n := strings.Count(more.body, `"kind":`); n != 11 || !strings.Contains(more.body, `"id":"made-up-0"`) || strings.Contains(more.body, `"owned":false`) {
+	if n := strings.Count(more.body, `"kind":`); n != 10 || !strings.Contains(more.body, `"id":"made-up-0"`) || strings.Contains(more.body, `"owned":false`) {
 		t.Errorf("%d that left the state: %s", n, more.body)
 	}
 	w.call(UnlinkIdentity(w.App), "DELETE", "/v1/customers/{id}/identities/{kind}/{identity}", "/v1/customers/"+id+"/identities/anonymous/made-up-0", "", withKey).expect(200)
