@@ -102,6 +102,7 @@ func TestEveryRowMayDoWhatItSaysAndNoMore(t *testing.T) {
 		topology.Bus:           {p.Name(topology.Bus)},
 		topology.Journeys:      {p.Name(topology.Journeys)},
 		topology.Payments:      {p.Name(topology.Payments)},
+		topology.Erasures:      {p.Name(topology.Erasures)},
 		topology.PaymentKey:    {p.Name(topology.PaymentKey)},
 		topology.MasterKey:     {"AWS::KMS::Key"},
 		topology.APIKeySecret:  {p.Name("api-key")},
