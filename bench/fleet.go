@@ -83,7 +83,7 @@ func newFleet(bed *bed, at time.Time) *fleet {
 		"ingest-events": app.IngestEvents, "publish-events": app.PublishEvents, "project-activity": app.ProjectActivity,
 		"project-consent": app.ProjectConsent, "project-preferences": app.ProjectPreferences, "project-audit": app.ProjectAudit,
 		"send-verification": app.SendVerification, "trigger-journeys": app.TriggerJourneys, "join-identities": app.JoinIdentities, "expire-consents": app.ExpireConsents,
-		"archive-behaviour": app.ArchiveBehaviour, "detect-abandonment": app.DetectAbandonment,
+		"archive-behaviour": app.ArchiveBehaviour, "detect-abandonment": app.DetectAbandonment, "release-reports": app.ReleaseReports,
 	}
 	rows := append([]topology.Function{{Name: reaction, MemoryMB: 256}}, topology.Functions...)
 	for _, row := range rows {
@@ -196,7 +196,6 @@ func (f *fleet) deliver(ctx context.Context, e app.Entry) error {
 	return nil
 }
 
-// call invokes a function on its next instance and bills it.
 // address is where the next request comes from.
 func (f *fleet) address() string {
 	if f.crowd > 0 {
@@ -205,8 +204,12 @@ func (f *fleet) address() string {
 	return fmt.Sprintf("198.18.%d.%d", f.crowd>>8&255, f.crowd&255)
 }
 
+// call invokes a function on its next instance and bills it.
 func (f *fleet) call(ctx context.Context, name string, payload []byte) ([]byte, error) {
 	fn := f.functions[name]
+	if fn == nil {
+		return nil, fmt.Errorf("the fleet has no function %q", name)
+	}
 	fn.calls++
 	fn.others = 0
 	var answer []byte
