@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 // A customer's life with the business, as its apps, its shop and its back office see it.
@@ -117,7 +119,7 @@ func TestACustomersStory(t *testing.T) {
 	})
 
 	chapter(t, "her phone turns out to be hers", func(t *testing.T) {
-		phone := fmt.Sprintf("%032x", time.Now().UnixNano()) // as random as SDKs make them: one that may tell who it is would be shown as a hash
+		phone := uuid.NewString() // as SDKs make them: an id that may tell who it is would be shown as a hash
 		api.batch(t, map[string]any{"batch": []map[string]any{
 			{"type": "page", "messageId": unique("page"), "anonymousId": phone, "name": "Shoes"},
 			{"type": "identify", "messageId": unique("identify"), "userId": ada.id, "anonymousId": phone},
