@@ -92,7 +92,7 @@ func Touched(stream string, e eventstore.Event) (row Row, ok bool) {
 }
 
 func hintAt(stream string, at time.Time) Row {
-	return Row{PK: touchedKey(at), SK: at.UTC().Truncate(CartBucket).Format("15:04") + "#" + stream, TTL: at.Add(touchedFor).Unix()}
+	return Row{PK: touchedLookup.key(touchedIn(at), stream), SK: at.UTC().Truncate(CartBucket).Format("15:04") + "#" + stream, TTL: at.Add(touchedFor).Unix()}
 }
 
 // Hints are the rows of the lookup that stand for a stream and have not gone by themselves. They are looked for at each of the places
@@ -141,20 +141,15 @@ func withHint(rows []Row, stream string, events []eventstore.Event) []Row {
 	return rows
 }
 
-func touchedKey(at time.Time) string {
-	return "DUE#cart#" + at.UTC().Format("2006-01-02T15")
-}
+func touchedIn(hour time.Time) string { return hour.UTC().Format("2006-01-02T15") }
 
 // TouchedCarts returns up to limit hints of an hour, up to the bucket of until, by the streams they are about.
 func (v *Views) TouchedCarts(ctx context.Context, hour, until time.Time, cursor string, limit int) (hints []Row, next string, err error) {
-	rows, next, err := v.Table.List(ctx, touchedKey(hour), "", cursor, limit, false)
-	for _, row := range rows {
-		if at, _, _ := strings.Cut(row.SK, "#"); touchedKey(hour) == touchedKey(until) && at > until.UTC().Truncate(CartBucket).Format("15:04") {
-			return hints, "", err
-		}
-		hints = append(hints, row)
+	upTo := ""
+	if touchedIn(hour) == touchedIn(until) {
+		upTo = until.UTC().Truncate(CartBucket).Format("15:04") + "#~" // after every stream of that bucket
 	}
-	return hints, next, err
+	return touchedLookup.list(ctx, v.Table, touchedIn(hour), upTo, cursor, limit)
 }
 
 // StreamOf is whom a hint is about.

@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"hash/fnv"
-	"strconv"
 	"time"
 
 	"defter/pkg/consent"
@@ -13,9 +11,6 @@ import (
 	"defter/pkg/eventstore"
 	"defter/pkg/preference"
 )
-
-// consentShards spreads the lookup of one purpose and channel, which grows with the number of customers.
-const consentShards = 16
 
 // Consents is the consent view, with two lookups: the customers who consent to a purpose on a channel, and the days on
 // which a consent must be announced or ended.
@@ -56,25 +51,17 @@ func consentLookups(stream string, s ConsentState) []Row {
 		if err != nil {
 			panic(err) // times always marshal
 		}
-		rows = append(rows, Row{PK: consentedKey(c.Purpose, c.Channel, shardOf(id)), SK: id, Data: data})
+		rows = append(rows, Row{PK: consentedLookup.key(consentedTo(c.Purpose, c.Channel), id), SK: id, Data: data})
 	}
 	if !due.IsZero() {
-		rows = append(rows, Row{PK: dueKey(due), SK: id})
+		rows = append(rows, Row{PK: dueLookup.key(dueOn(due), id), SK: id})
 	}
 	return rows
 }
 
-func consentedKey(p consent.Purpose, c consent.Channel, shard int) string {
-	return fmt.Sprintf("CONSENTED#%s#%s#%02d", p, c, shard)
-}
+func consentedTo(p consent.Purpose, c consent.Channel) string { return string(p) + "#" + string(c) }
 
-func dueKey(day time.Time) string { return "DUE#consent#" + day.UTC().Format(time.DateOnly) }
-
-func shardOf(id string) int {
-	hash := fnv.New32a()
-	_, _ = hash.Write([]byte(id)) // never fails
-	return int(hash.Sum32() % consentShards)
-}
+func dueOn(day time.Time) string { return day.UTC().Format(time.DateOnly) }
 
 // Consented is a customer who consents.
 type Consented struct {
@@ -85,49 +72,30 @@ type Consented struct {
 
 // ListConsented returns up to limit customers who consent to the purpose on the channel at that time.
 func (v *Views) ListConsented(ctx context.Context, p consent.Purpose, c consent.Channel, at time.Time, cursor string, limit int) ([]Consented, string, error) {
-	shard, from := 0, ""
-	if cursor != "" {
-		parts, err := ParseCursor(cursor, 2)
+	list := []Consented{}
+	for {
+		rows, next, err := consentedLookup.list(ctx, v.Table, consentedTo(p, c), "", cursor, limit-len(list))
 		if err != nil {
 			return nil, "", err
 		}
-		if shard, err = strconv.Atoi(parts[0]); err != nil || shard < 0 || shard >= consentShards {
-			_, err = ParseCursor("", 2)
-			return nil, "", err
-		}
-		from = parts[1]
-	}
-	list := []Consented{}
-	for ; shard < consentShards; shard, from = shard+1, "" {
-		for {
-			rows, next, err := v.Table.List(ctx, consentedKey(p, c, shard), "", from, limit-len(list), false)
-			if err != nil {
-				return nil, "", err
+		for _, row := range rows {
+			var data consented
+			if err := json.Unmarshal(row.Data, &data); err != nil {
+				return nil, "", fmt.Errorf("decode consent lookup: %w", err)
 			}
-			for _, row := range rows {
-				var data consented
-				if err := json.Unmarshal(row.Data, &data); err != nil {
-					return nil, "", fmt.Errorf("decode consent lookup: %w", err)
-				}
-				if at.Before(data.ExpiresAt) {
-					list = append(list, Consented{row.SK, data.GrantedAt, data.ExpiresAt})
-				}
-				from = row.SK
-			}
-			if len(list) >= limit {
-				return list, Cursor(strconv.Itoa(shard), from), nil
-			}
-			if next == "" {
-				break
+			if at.Before(data.ExpiresAt) {
+				list = append(list, Consented{row.SK, data.GrantedAt, data.ExpiresAt})
 			}
 		}
+		if cursor = next; cursor == "" || len(list) >= limit {
+			return list, cursor, nil
+		}
 	}
-	return list, "", nil
 }
 
 // DueConsents returns up to limit customers of whom a consent is due on that day.
 func (v *Views) DueConsents(ctx context.Context, day time.Time, cursor string, limit int) (ids []string, next string, err error) {
-	rows, next, err := v.Table.List(ctx, dueKey(day), "", cursor, limit, false)
+	rows, next, err := dueLookup.list(ctx, v.Table, dueOn(day), "", cursor, limit)
 	for _, row := range rows {
 		ids = append(ids, row.SK)
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -163,7 +162,7 @@ func (v *Views) Remove(ctx context.Context, rows []Row) error {
 	for _, row := range rows {
 		switch key := [2]string{row.PK, row.SK}; {
 		case row.SK == Consents.Name || derived[key]:
-		case strings.HasPrefix(row.PK, unarchivedPrefix):
+		case unarchivedLookup.has(row.PK):
 			lookups = append(lookups, key)
 		default:
 			keys = append(keys, key)
@@ -183,10 +182,8 @@ func (v *Views) Remove(ctx context.Context, rows []Row) error {
 
 // Projected says whether a row of the views table is made by projections, and so can be made again from the store.
 func Projected(row Row) bool {
-	for _, prefix := range []string{"CONSENTED#", "DUE#consent#"} {
-		if len(row.PK) > len(prefix) && row.PK[:len(prefix)] == prefix {
-			return true
-		}
+	if consentedLookup.has(row.PK) || dueLookup.has(row.PK) {
+		return true
 	}
 	for _, name := range []string{Profiles.Name, Consents.Name, Preferences.Name} {
 		if row.SK == name {

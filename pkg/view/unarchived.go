@@ -10,11 +10,6 @@ import (
 	"defter/pkg/retention"
 )
 
-// unarchivedShards spreads the lookup of one month: every stream with behaviour has a row in it.
-const unarchivedShards = 4
-
-const unarchivedPrefix = "DUE#archive#"
-
 // unarchivedLookups finds a stream by the month of its oldest behaviour. It changes when there is behaviour after none, and
 // when some was archived: seldom, and never with each event.
 func unarchivedLookups(stream string, p Profile) []Row {
@@ -25,12 +20,10 @@ func unarchivedLookups(stream string, p Profile) []Row {
 	if err != nil {
 		panic(err) // times always marshal
 	}
-	return []Row{{PK: unarchivedKey(p.Unarchived.RecordedAt, shardOf(stream)%unarchivedShards), SK: stream, Data: data}}
+	return []Row{{PK: unarchivedLookup.key(unarchivedIn(p.Unarchived.RecordedAt), stream), SK: stream, Data: data}}
 }
 
-func unarchivedKey(month time.Time, shard int) string {
-	return fmt.Sprintf("%s%s#%d", unarchivedPrefix, month.UTC().Format("2006-01"), shard)
-}
+func unarchivedIn(month time.Time) string { return month.UTC().Format("2006-01") }
 
 // Unarchived is a stream whose oldest behaviour is of a month.
 type Unarchived struct {
@@ -40,11 +33,7 @@ type Unarchived struct {
 
 // ListUnarchived returns up to limit streams whose oldest behaviour in the store was recorded in the month.
 func (v *Views) ListUnarchived(ctx context.Context, month time.Time, cursor string, limit int) (list []Unarchived, next string, err error) {
-	shard, from := 0, ""
-	if cursor != "" {
-		shard, from = int(cursor[0]-'0'), cursor[1:]
-	}
-	rows, next, err := v.Table.List(ctx, unarchivedKey(month, shard), "", from, limit, false)
+	rows, next, err := unarchivedLookup.list(ctx, v.Table, unarchivedIn(month), "", cursor, limit)
 	if err != nil {
 		return nil, "", err
 	}
@@ -55,13 +44,7 @@ func (v *Views) ListUnarchived(ctx context.Context, month time.Time, cursor stri
 		}
 		list = append(list, u)
 	}
-	switch {
-	case next != "":
-		return list, fmt.Sprint(shard) + next, nil
-	case shard+1 < unarchivedShards:
-		return list, fmt.Sprint(shard + 1), nil
-	}
-	return list, "", nil
+	return list, next, nil
 }
 
 // CheckUnarchived returns up to which version a stream is projected, and removes a row of the lookup that the stream's
