@@ -125,7 +125,7 @@ func (access) APIKey(context.Context, string) (string, bool, error) { return "be
 // its parameters are given in order.
 func request(method, route string, body []byte, params ...string) ([]byte, error) {
 	authorization := writeKey
-	if strings.Contains(route, "/customers") || strings.Contains(route, "/sources") {
+	if strings.Contains(route, "/customers") || strings.Contains(route, "/sources") || strings.Contains(route, "/orders") {
 		authorization = "Bearer " + embedded.APIKey
 	}
 	return requestAs(authorization, method, route, body, params...)
@@ -158,9 +158,24 @@ func requestFrom(address, authorization, method, route string, body []byte, para
 
 // ask calls a function with an API request. Any answer but a success is an error.
 func ask(ctx context.Context, h lambdaio.Handler, method, route string, body []byte, params ...string) ([]byte, error) {
+	return askOnce(ctx, h, "", method, route, body, params...)
+}
+
+// askOnce is ask with an Idempotency-Key, unless that is empty.
+func askOnce(ctx context.Context, h lambdaio.Handler, key, method, route string, body []byte, params ...string) ([]byte, error) {
 	payload, err := request(method, route, body, params...)
 	if err != nil {
 		return nil, err
+	}
+	if key != "" {
+		var in lambdaevents.APIGatewayV2HTTPRequest
+		if err := json.Unmarshal(payload, &in); err != nil {
+			return nil, err
+		}
+		in.Headers["idempotency-key"] = key
+		if payload, err = json.Marshal(in); err != nil {
+			return nil, err
+		}
 	}
 	raw, err := h.Invoke(ctx, payload)
 	if err != nil {

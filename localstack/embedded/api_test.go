@@ -266,6 +266,9 @@ func TestOpenRoutes(t *testing.T) {
 			if r.Path != topology.Anywhere && operations[strings.ToLower(r.Method)] == nil {
 				t.Errorf("%s %s is not described", r.Method, r.Path)
 			}
+			if text := fmt.Sprint(operations[strings.ToLower(r.Method)]); r.Auth == topology.APIKey && strings.Contains(text, "Idempotency-Key") != (r.Method != "GET") {
+				t.Errorf("%s %s and an Idempotency-Key are not described together: %.300s", r.Method, r.Path, text)
+			}
 		}
 	}
 	s.get("/v1/nothing").refused(404, "no-route")

@@ -21,6 +21,7 @@ func repeatables(c customer) []repeatable {
 		{"POST", c.path("/email-verification"), m{}, m{"token": "x"}, "EmailVerificationRequested"},
 		{"POST", c.path("/consents"), m{"purpose": "analytics", "channel": "push", "renew": true}, m{"purpose": "analytics", "channel": "sms"}, "ConsentGranted"},
 		{"DELETE", c.path("/consents/analytics/push"), nil, m{}, "ConsentRevoked"},
+		{"PUT", c.path("/preferences"), m{"categories": []string{unique("shoes")}}, m{"emailFrequency": "weekly"}, "PreferencesUpdated"},
 		{"POST", c.path("/deactivation"), m{"reason": "fraud"}, m{"reason": "other"}, "CustomerDeactivated"},
 		{"POST", c.path("/reactivation"), nil, m{}, "CustomerReactivated"},
 	}

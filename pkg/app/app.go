@@ -264,9 +264,17 @@ func (a *App) keep(ctx context.Context, c *Call, about string, version int64, st
 	return err
 }
 
-// commit loads a stream, decides and appends, with the call's idempotency claim, which remembers what the answer is about.
-// It returns the head after.
+// commit is commitDecision on what happens now.
 func (a *App) commit(ctx context.Context, c *Call, stream, about string, status int, fold eventstore.AnyFold, decide func(h *eventstore.Head) ([]any, []eventstore.Claim, error)) (*eventstore.Head, error) {
+	return a.commitDecision(ctx, c, stream, about, status, fold, func(h *eventstore.Head) (eventstore.Decision, error) {
+		data, claims, err := decide(h)
+		return eventstore.Decision{Events: eventstore.Happened(data...), Claims: claims}, err
+	})
+}
+
+// commitDecision loads a stream, decides and appends, with the call's idempotency claim, which remembers what the answer is about.
+// It returns the head after.
+func (a *App) commitDecision(ctx context.Context, c *Call, stream, about string, status int, fold eventstore.AnyFold, decide func(h *eventstore.Head) (eventstore.Decision, error)) (*eventstore.Head, error) {
 	var known *eventstore.Head
 	if c.fresh {
 		known = a.Log.Fresh(stream, fold)
@@ -275,13 +283,11 @@ func (a *App) commit(ctx context.Context, c *Call, stream, about string, status 
 		Stream: stream, Folds: []eventstore.AnyFold{fold}, Head: known,
 		Meta: eventstore.Meta{Actor: c.Actor, Source: "api", CorrelationID: a.correlation(c)},
 		Decide: func(h *eventstore.Head) (eventstore.Decision, error) {
-			data, claims, err := decide(h)
-			return eventstore.Decision{
-				Events: eventstore.Happened(data...), Claims: claims,
-				Answer: func(next *eventstore.Head) ([]eventstore.Claim, error) {
-					return a.claim(c, about, next.Version, status)
-				},
-			}, err
+			d, err := decide(h)
+			d.Answer = func(next *eventstore.Head) ([]eventstore.Claim, error) {
+				return a.claim(c, about, next.Version, status)
+			}
+			return d, err
 		},
 	})
 	if err == nil && appended == 0 {
@@ -299,6 +305,22 @@ func (a *App) command(ctx context.Context, c *Call, stream string, status int, d
 		return record.State{}, 0, err
 	}
 	return record.Fold.Of(head), head.Version, nil
+}
+
+// recordAt is a customer's record as of a version, and when that was. Where the history is long, it is the record of now: it must not
+// cost more with the customer's age.
+func (a *App) recordAt(ctx context.Context, stream string, version int64) (s record.State, at time.Time, err error) {
+	if version > view.MaxReread {
+		head, err := a.Log.Load(ctx, stream, record.Fold)
+		return record.Fold.Of(head), a.Now(), err
+	}
+	for e, err := range a.Log.Events(ctx, stream, 1, version) {
+		if err != nil {
+			return s, at, err
+		}
+		s, at = record.Evolve(s, e), e.RecordedAt
+	}
+	return s, at, nil
 }
 
 // compared is an email address in the form in which addresses are compared, itself where it has none.

@@ -83,14 +83,14 @@ func (a *App) addressHash(ctx context.Context, address string) (string, error) {
 
 // repeatConsents answers a grant again, with the consents as of then.
 func (a *App) repeatConsents(ctx context.Context, _ *Call, stream string, version int64, status int) (lambdaio.Response, error) {
-	var s record.State
-	var at time.Time
-	for e, err := range a.Log.Events(ctx, stream, 1, version) {
-		if err != nil {
-			return lambdaio.Response{}, err
-		}
-		s, at = record.Evolve(s, e), e.RecordedAt
+	s, at, err := a.recordAt(ctx, stream, version)
+	if err != nil {
+		return lambdaio.Response{}, err
 	}
+	return consentsAnswer(s, at, status)
+}
+
+func consentsAnswer(s record.State, at time.Time, status int) (lambdaio.Response, error) {
 	if err := existing(s); err != nil {
 		return lambdaio.Response{}, err
 	}

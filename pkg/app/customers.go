@@ -464,26 +464,38 @@ func (a *App) setPreferences(ctx context.Context, c *Call) (lambdaio.Response, e
 		}
 		set.At, set.Dated = in.UpdatedAt.UTC().Truncate(time.Millisecond), true
 	}
-	head, _, err := a.Log.Handle(ctx, eventstore.Command{
-		Stream: stream, Folds: []eventstore.AnyFold{record.Fold},
-		Meta: eventstore.Meta{Actor: c.Actor, Source: "api", CorrelationID: a.correlation(c)},
-		Decide: func(h *eventstore.Head) (eventstore.Decision, error) {
-			s := record.Fold.Of(h)
-			if err := existing(s); err != nil {
-				return eventstore.Decision{}, err
-			}
-			events, err := preference.Decide(s.Preference, set)
-			d := eventstore.Decision{Events: eventstore.Happened(events...)}
-			for i := range d.Events {
-				d.Events[i].OccurredAt = set.At
-			}
-			return d, err
-		},
+	head, err := a.commitDecision(ctx, c, stream, stream, 200, record.Fold, func(h *eventstore.Head) (eventstore.Decision, error) {
+		s := record.Fold.Of(h)
+		if err := existing(s); err != nil {
+			return eventstore.Decision{}, err
+		}
+		events, err := preference.Decide(s.Preference, set)
+		d := eventstore.Decision{Events: eventstore.Happened(events...)}
+		for i := range d.Events {
+			d.Events[i].OccurredAt = set.At
+		}
+		return d, err
 	})
 	if err != nil {
 		return lambdaio.Response{}, err
 	}
-	return lambdaio.Response{Status: 200, Body: PreferencesAnswer{record.Fold.Of(head).Preference.Values}}, nil
+	return preferencesAnswer(record.Fold.Of(head))
+}
+
+// repeatPreferences answers PUT …/preferences again, with the preferences as of then.
+func (a *App) repeatPreferences(ctx context.Context, _ *Call, stream string, version int64, _ int) (lambdaio.Response, error) {
+	s, _, err := a.recordAt(ctx, stream, version)
+	if err != nil {
+		return lambdaio.Response{}, err
+	}
+	return preferencesAnswer(s)
+}
+
+func preferencesAnswer(s record.State) (lambdaio.Response, error) {
+	if err := existing(s); err != nil {
+		return lambdaio.Response{}, err
+	}
+	return lambdaio.Response{Status: 200, Body: PreferencesAnswer{s.Preference.Values}}, nil
 }
 
 // customerCommand runs a command on a customer and answers with the customer as it is then.

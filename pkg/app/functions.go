@@ -29,7 +29,7 @@ func ReactivateCustomer(a *App) lambdaio.Handler {
 func GrantConsent(a *App) lambdaio.Handler   { return a.API(a.grantConsent, a.repeatConsents) }
 func RevokeConsent(a *App) lambdaio.Handler  { return a.API(a.revokeConsent, a.repeatConsents) }
 func ListConsents(a *App) lambdaio.Handler   { return a.API(a.listConsents, nil) }
-func SetPreferences(a *App) lambdaio.Handler { return a.API(a.setPreferences, nil) }
+func SetPreferences(a *App) lambdaio.Handler { return a.API(a.setPreferences, a.repeatPreferences) }
 func ListEvents(a *App) lambdaio.Handler     { return a.API(a.listEvents, nil) }
 func ListMessages(a *App) lambdaio.Handler   { return a.API(a.listMessages, nil) }
 func ListTimeline(a *App) lambdaio.Handler   { return a.API(a.listTimeline, nil) }
@@ -47,7 +47,7 @@ func UnlinkIdentity(a *App) lambdaio.Handler { return a.API(a.unlinkIdentity, a.
 func ListIdentities(a *App) lambdaio.Handler { return a.API(a.listIdentities, nil) }
 func JoinIdentities(a *App) lambdaio.Handler { return a.onEvent(a.JoinIdentities) }
 
-func ReportProduct(a *App) lambdaio.Handler { return a.API(a.reportProduct, nil) }
+func ReportProduct(a *App) lambdaio.Handler { return a.API(a.reportProduct, a.repeatProduct) }
 func GetProduct(a *App) lambdaio.Handler    { return a.API(a.getProduct, nil) }
 
 func PlaceOrder(a *App) lambdaio.Handler   { return a.API(a.placeOrder, a.repeatOrder) }

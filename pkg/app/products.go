@@ -46,12 +46,21 @@ func (a *App) reportProduct(ctx context.Context, c *Call) (lambdaio.Response, er
 	return lambdaio.Response{Status: 200, Body: ProductShown{id, product.Fold.Of(head)}}, nil
 }
 
+// repeatProduct answers PUT /v1/products/{id} again, with what was said of the product by now.
+func (a *App) repeatProduct(ctx context.Context, _ *Call, id string, _ int64, _ int) (lambdaio.Response, error) {
+	return a.productAnswer(ctx, id)
+}
+
 // getProduct answers GET /v1/products/{id}.
 func (a *App) getProduct(ctx context.Context, c *Call) (lambdaio.Response, error) {
 	id, err := productID(c)
 	if err != nil {
 		return lambdaio.Response{}, err
 	}
+	return a.productAnswer(ctx, id)
+}
+
+func (a *App) productAnswer(ctx context.Context, id string) (lambdaio.Response, error) {
 	head, err := a.Log.Load(ctx, product.Stream(id), product.Fold)
 	if err != nil {
 		return lambdaio.Response{}, err

@@ -347,6 +347,9 @@ func appended(list []string, entry string, limit int) []string {
 	return list[max(0, len(list)-limit):]
 }
 
+// MaxReread is how many events are read again to tell how something was after a command.
+const MaxReread = 1000
+
 // ShowCustomer returns the customer as of now: the profile row and what the store has beyond it, so that whoever wrote
 // sees what they wrote. ok is false for an id that is not known.
 func (v *Views) ShowCustomer(ctx context.Context, id string) (c Customer, ok bool, err error) {
@@ -378,14 +381,18 @@ func (v *Views) ShowNewCustomer(ctx context.Context, id string, version int64) (
 }
 
 // ShowCustomerUpTo is the customer as of a version, as ShowCustomerAt shows them. It begins with what is projected, unless that is
-// beyond the version already: a command's answer must not cost the whole history.
+// beyond the version already: a command's answer must not cost the whole history. Where it is, and the history long, the answer is as of
+// what is projected.
 func (v *Views) ShowCustomerUpTo(ctx context.Context, id string, version int64) (c Customer, ok bool, err error) {
 	stream := CustomerStream(id)
 	p, projected, err := Profiles.Load(ctx, v, stream)
 	if err != nil {
 		return c, false, err
 	}
-	if projected > version {
+	switch {
+	case projected > version && version > MaxReread:
+		version = projected
+	case projected > version:
 		p, projected = Profile{}, 0
 	}
 	return v.show(ctx, stream, p, projected, version, func(eventstore.Event) bool { return true })

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"defter/events"
+	"defter/pkg/activity"
 	"defter/pkg/catalog"
 	"defter/pkg/consent"
 	"defter/pkg/customer"
@@ -347,6 +348,36 @@ func TestACancelledTransactionIsNotAlwaysOvertaken(t *testing.T) {
 		written, err = table.Remove(t.Context(), Row{PK: "a", SK: "b", Version: 1}, nil)
 		if written || (err == nil) != overtaken {
 			t.Errorf("removed after %s: %v, %v", reason, written, err)
+		}
+	}
+}
+
+// An answer as of an earlier version costs no more than MaxReread events: where the history is longer, it is as of what is projected.
+func TestD4_AnAnswerDoesNotReadALongHistoryAgain(t *testing.T) {
+	w := begin(t)
+	const id = "1"
+	stream := CustomerStream(id)
+	w.append(stream, customer.Created{Source: "api"})
+	var seen []any
+	for range 100 {
+		seen = append(seen, activity.PageViewed{})
+	}
+	for range MaxReread/100 + 2 {
+		w.append(stream, seen...)
+	}
+	var last int64
+	for e, err := range w.Views.Log.Events(t.Context(), stream, 1, 0) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := Profiles.Apply(t.Context(), w.Views, stream, []eventstore.Event{e}); err != nil {
+			t.Fatal(err)
+		}
+		last = e.Version
+	}
+	for asked, want := range map[int64]int64{2: 2, MaxReread: MaxReread, MaxReread + 1: last, last: last} {
+		if shown, ok, err := w.ShowCustomerUpTo(t.Context(), id, asked); err != nil || !ok || shown.Version != want {
+			t.Errorf("as of %d it is as of %d, %v, want %d", asked, shown.Version, err, want)
 		}
 	}
 }

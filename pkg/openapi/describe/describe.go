@@ -27,7 +27,7 @@ type visitorPath struct {
 }
 
 type idempotent struct {
-	Key string `header:"Idempotency-Key" maxLength:"255" description:"the same key and request get the same answer for 24 hours"`
+	Key string `header:"Idempotency-Key" maxLength:"255" description:"for 24 hours the same key and request are done once, and answered alike; another request with the key is refused"`
 }
 
 type paged struct {
@@ -75,7 +75,7 @@ type operation struct {
 
 // operations describes every route: what it takes and what it answers.
 var operations = map[string]operation{
-	"POST /v1/customers": {201, []any{app.RegisterRequest{}, idempotent{}}, view.Customer{}},
+	"POST /v1/customers": {201, []any{app.RegisterRequest{}}, view.Customer{}},
 	"GET /v1/customers": {200, []any{struct {
 		Email string `query:"email" required:"true"`
 	}{}}, view.Customer{}},
@@ -86,10 +86,10 @@ var operations = map[string]operation{
 	}{}}, view.Customer{}},
 	"PATCH /v1/customers/{id}":                   {200, []any{customerPath{}, app.ProfilePatch{}}, view.Customer{}},
 	"PUT /v1/customers/{id}/email":               {200, []any{customerPath{}, app.ChangeEmailRequest{}}, view.Customer{}},
-	"POST /v1/customers/{id}/email-verification": {200, []any{customerPath{}, idempotent{}, app.VerifyEmailRequest{}}, view.Customer{}},
-	"POST /v1/customers/{id}/deactivation":       {200, []any{customerPath{}, idempotent{}, app.DeactivateRequest{}}, view.Customer{}},
-	"POST /v1/customers/{id}/reactivation":       {200, []any{customerPath{}, idempotent{}}, view.Customer{}},
-	"POST /v1/customers/{id}/consents":           {201, []any{customerPath{}, idempotent{}, app.GrantConsentRequest{}}, app.ConsentList{}},
+	"POST /v1/customers/{id}/email-verification": {200, []any{customerPath{}, app.VerifyEmailRequest{}}, view.Customer{}},
+	"POST /v1/customers/{id}/deactivation":       {200, []any{customerPath{}, app.DeactivateRequest{}}, view.Customer{}},
+	"POST /v1/customers/{id}/reactivation":       {200, []any{customerPath{}}, view.Customer{}},
+	"POST /v1/customers/{id}/consents":           {201, []any{customerPath{}, app.GrantConsentRequest{}}, app.ConsentList{}},
 	"GET /v1/customers/{id}/consents":            {200, []any{customerPath{}}, app.ConsentList{}},
 	"PUT /v1/customers/{id}/preferences":         {200, []any{customerPath{}, app.PreferencesRequest{}}, app.PreferencesAnswer{}},
 	"GET /v1/customers/{id}/messages":            {200, []any{customerPath{}, paged{}}, app.MessageList{}},
@@ -98,9 +98,9 @@ var operations = map[string]operation{
 		Language string `header:"Accept-Language" description:"of the texts: tr, or else en, which Content-Language says"`
 	}{}, paged{}}, app.TimelineList{}},
 	"GET /v1/customers/{id}/audit":    {200, []any{customerPath{}, paged{}}, app.AuditList{}},
-	"POST /v1/customers/{id}/erasure": {200, []any{customerPath{}, idempotent{}, app.EraseRequest{}}, app.Certificate{}},
+	"POST /v1/customers/{id}/erasure": {200, []any{customerPath{}, app.EraseRequest{}}, app.Certificate{}},
 	"GET /v1/customers/{id}/erasure":  {200, []any{customerPath{}}, app.Certificate{}},
-	"POST /v1/visitors/{id}/erasure":  {200, []any{visitorPath{}, idempotent{}, app.EraseRequest{}}, app.Certificate{}},
+	"POST /v1/visitors/{id}/erasure":  {200, []any{visitorPath{}, app.EraseRequest{}}, app.Certificate{}},
 	"GET /v1/visitors/{id}/erasure":   {200, []any{visitorPath{}}, app.Certificate{}},
 	"DELETE /v1/customers/{id}/consents/{purpose}/{channel}": {200, []any{struct {
 		customerPath
@@ -121,26 +121,26 @@ var operations = map[string]operation{
 	"PUT /v1/products/{id}":              {200, []any{productPath{}, app.ProductRequest{}}, app.ProductShown{}},
 	"GET /v1/products/{id}":              {200, []any{productPath{}}, app.ProductShown{}},
 	"GET /v1/customers/{id}/identities":  {200, []any{customerPath{}, paged{}}, app.IdentityList{}},
-	"POST /v1/customers/{id}/identities": {201, []any{customerPath{}, idempotent{}, app.IdentityRequest{}}, app.IdentityList{}},
+	"POST /v1/customers/{id}/identities": {201, []any{customerPath{}, app.IdentityRequest{}}, app.IdentityList{}},
 	"DELETE /v1/customers/{id}/identities/{kind}/{identity}": {200, []any{struct {
 		customerPath
 		Kind     string `path:"kind" enum:"anonymous,user"`
 		Identity string `path:"identity"`
 		Reason   string `query:"reason" maxLength:"200"`
 	}{}}, app.IdentityList{}},
-	"POST /v1/orders":                   {201, []any{idempotent{}, app.OrderRequest{}}, app.OrderShown{}},
+	"POST /v1/orders":                   {201, []any{app.OrderRequest{}}, app.OrderShown{}},
 	"GET /v1/orders/{id}":               {200, []any{orderPath{}}, app.OrderShown{}},
 	"GET /v1/customers/{id}/orders":     {200, []any{customerPath{}}, app.OrderList{}},
-	"POST /v1/orders/{id}/payment":      {202, []any{orderPath{}, idempotent{}, app.PaymentRequest{}}, app.OrderShown{}},
-	"POST /v1/orders/{id}/cancellation": {200, []any{orderPath{}, idempotent{}, app.CancellationRequest{}}, app.OrderShown{}},
-	"POST /v1/orders/{id}/shipment":     {200, []any{orderPath{}, idempotent{}, app.ShipmentRequest{}}, app.OrderShown{}},
-	"POST /v1/orders/{id}/delivery":     {200, []any{orderPath{}, idempotent{}, app.DeliveryRequest{}}, app.OrderShown{}},
-	"POST /v1/orders/{id}/refunds":      {202, []any{orderPath{}, idempotent{}, app.RefundRequest{}}, app.OrderShown{}},
-	"POST /v1/sources":                  {201, []any{idempotent{}, app.SourceRequest{}}, app.SourceShown{}},
+	"POST /v1/orders/{id}/payment":      {202, []any{orderPath{}, app.PaymentRequest{}}, app.OrderShown{}},
+	"POST /v1/orders/{id}/cancellation": {200, []any{orderPath{}, app.CancellationRequest{}}, app.OrderShown{}},
+	"POST /v1/orders/{id}/shipment":     {200, []any{orderPath{}, app.ShipmentRequest{}}, app.OrderShown{}},
+	"POST /v1/orders/{id}/delivery":     {200, []any{orderPath{}, app.DeliveryRequest{}}, app.OrderShown{}},
+	"POST /v1/orders/{id}/refunds":      {202, []any{orderPath{}, app.RefundRequest{}}, app.OrderShown{}},
+	"POST /v1/sources":                  {201, []any{app.SourceRequest{}}, app.SourceShown{}},
 	"GET /v1/sources":                   {200, nil, app.SourceList{}},
-	"PATCH /v1/sources/{id}":            {200, []any{sourcePath{}, idempotent{}, app.SourceRequest{}}, app.SourceShown{}},
-	"POST /v1/sources/{id}/write-keys":  {201, []any{sourcePath{}, idempotent{}, app.RotateRequest{}}, app.SourceShown{}},
-	"POST /v1/quarantine/{id}/release":  {200, []any{quarantinePath{}, idempotent{}}, app.Released{}},
+	"PATCH /v1/sources/{id}":            {200, []any{sourcePath{}, app.SourceRequest{}}, app.SourceShown{}},
+	"POST /v1/sources/{id}/write-keys":  {201, []any{sourcePath{}, app.RotateRequest{}}, app.SourceShown{}},
+	"POST /v1/quarantine/{id}/release":  {200, []any{quarantinePath{}}, app.Released{}},
 	"GET /v1/quarantine": {200, []any{struct {
 		Source string `query:"source" description:"of this source only"`
 		Cursor string `query:"cursor" description:"nextCursor of the answer before; empty or absent for the first page"`
@@ -260,6 +260,9 @@ func add(r *openapi31.Reflector, f topology.Function, route topology.Route) erro
 	c.SetSummary(f.Summary)
 	for _, in := range op.in {
 		c.AddReqStructure(in)
+	}
+	if route.Auth == topology.APIKey && route.Method != "GET" {
+		c.AddReqStructure(idempotent{})
 	}
 	answer := []openapigo.ContentOption{openapigo.WithHTTPStatus(op.status)}
 	if route.Path == "/robots.txt" {
