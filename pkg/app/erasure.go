@@ -16,6 +16,7 @@ import (
 	"defter/pkg/eventstore"
 	"defter/pkg/fault"
 	"defter/pkg/identity"
+	"defter/pkg/ingest"
 	"defter/pkg/metric"
 	"defter/pkg/record"
 	"defter/pkg/view"
@@ -439,7 +440,7 @@ func (a *App) eraseKeys(ctx context.Context, e *erasure, stream, _ string) (int,
 }
 
 func (a *App) dropSnapshots(ctx context.Context, stream string) error {
-	return a.Log.Store.DropSnapshots(ctx, stream, record.Fold.Name, "seen")
+	return a.Log.Store.DropSnapshots(ctx, stream, record.Fold.Name, ingest.SeenFold.Name, ingest.AllSeenFold.Name)
 }
 
 // closeStream records that a stream's personal data are gone, and removes what was on its way meanwhile.

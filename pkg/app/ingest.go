@@ -364,36 +364,32 @@ func (a *App) decideTake(ctx context.Context, h *eventstore.Head, take intake.Ta
 // knownMessages are those of which the folded state cannot tell whether they came before, because they happened before it begins, and
 // that are in the stream.
 func (a *App) knownMessages(ctx context.Context, h *eventstore.Head, messages []intake.Message) (map[string]bool, error) {
-	seen, since := ingest.SeenFold.Of(h), h.Now
-	asked := map[string]bool{}
-	for _, m := range messages {
-		if tells, from := seen.Tells(m.Message, h.Now); !tells && !seen.Has(m.Fingerprint) {
-			asked[m.Fingerprint] = true
-			if from.Before(since) {
-				since = from
-			}
-		}
-	}
-	known, looked := map[string]bool{}, 0
-	if len(asked) == 0 {
+	seen, known := ingest.SeenFold.Of(h), map[string]bool{}
+	untold := slices.DeleteFunc(slices.Clone(messages), func(m intake.Message) bool {
+		return seen.Tells(m.Message, h.Now) || seen.Has(m.Fingerprint)
+	})
+	if len(untold) == 0 || erased(record.Fold.Of(h)) {
 		return known, nil
 	}
-	for c, err := range a.Log.Store.ReadBack(ctx, h.Stream, h.Version) {
-		if err != nil {
-			return nil, fmt.Errorf("look for messages that came before: %w", err)
-		}
-		if c.RecordedAt.Before(since.Truncate(time.Minute)) || looked >= ingest.MaxSeen {
-			break
+	looked, oldest := 0, h.Now.Add(-ingest.SeenFor-time.Minute)
+	all, err := eventstore.Window(ctx, a.Log, h, ingest.AllSeenFold, func(c eventstore.Commit) bool {
+		if c.RecordedAt.Before(oldest) || looked >= ingest.MaxSeen {
+			return true
 		}
 		last := ""
 		for _, r := range c.Events {
 			if r.Message != "" && r.Message != last {
 				looked++
 			}
-			if last = r.Message; asked[last] {
-				known[last] = true
-			}
+			last = r.Message
 		}
+		return false
+	})
+	if err != nil {
+		return nil, fmt.Errorf("look for messages that came before: %w", err)
+	}
+	for _, m := range untold {
+		known[m.Fingerprint] = all.Has(m.Fingerprint)
 	}
 	return known, nil
 }

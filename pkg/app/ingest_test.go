@@ -59,14 +59,10 @@ func TestD13_AMessageOfLongAgoIsRecognised(t *testing.T) {
 // TestD13_AnOldCustomerCostsAsMuchAsAYoungOne to send something that just happened.
 func TestD13_AnOldCustomerCostsAsMuchAsAYoungOne(t *testing.T) {
 	w := begin(t)
+	w = w.process(meter.Client{API: w.client, Total: new(meter.Meter)})
+	w.Log.Cache = nil // as in a function
 	cost := func(user string) meter.Cost {
-		total := new(meter.Meter)
-		body := fmt.Sprintf(`{"messageId":%q,"userId":%q,"event":"Seen","timestamp":%q}`, newID(), user, w.clock.Now().Format(time.RFC3339Nano))
-		r := lambdaio.Request{Route: "POST /v1/track", Path: "/v1/track", Header: map[string]string{"x-write-key": "server"}, Body: []byte(body)}
-		if response, err := w.IngestEvents(meter.With(context.Background(), total), r); err != nil || response.Status != 200 {
-			t.Fatalf("%d %v", response.Status, err)
-		}
-		return total.Cost()
+		return w.costOf(fmt.Sprintf(`{"messageId":%q,"userId":%q,"event":"Seen","timestamp":%q}`, newID(), user, w.clock.Now().Format(time.RFC3339Nano)))
 	}
 	for range 3000 {
 		cost("old")
@@ -79,10 +75,39 @@ func TestD13_AnOldCustomerCostsAsMuchAsAYoungOne(t *testing.T) {
 			cost(name)
 		}
 		c, o := cost(name), cost("old")
-		young, old = young+c.ReadUnits/5+c.WriteUnits, old+o.ReadUnits/5+o.WriteUnits // as they are priced
+		young, old = young+priced(c), old+priced(o)
 		w.clock.advance(3 * time.Minute)
 	}
-	if old > 1.2*young {
-		t.Errorf("an old customer's message costs %.2f times a young one's", old/young)
+	if old > 1.2*young || young < 40 {
+		t.Errorf("an old customer's message costs %.2f, %.2f times a young one's", old/40, old/young)
+	}
+
+	// What does not say when it happened, or happened long ago, is looked for among thousands: at a bounded price, however often.
+	w.costOf(`{"messageId":"first","userId":"old","event":"Seen"}`) // reads the stream back
+	for name, timestamp := range map[string]string{"untimed": "", "late": w.clock.Now().Add(-6 * 24 * time.Hour).Format(time.RFC3339Nano)} {
+		var sum, most float64
+		const n = 200 // over a cycle of snapshots
+		for range n {
+			each := priced(w.costOf(fmt.Sprintf(`{"messageId":%q,"userId":"old","event":"Seen","timestamp":%q}`, newID(), timestamp)))
+			sum, most = sum+each, max(most, each)
+			w.clock.advance(time.Minute)
+		}
+		if honest := young / 40; sum/n > 5*honest {
+			t.Errorf("%s: a message costs %.2f times an honest one's, %.2f at most", name, sum/n/honest, most/honest)
+		}
 	}
 }
+
+// costOf is what a message costs that a server sends.
+func (w *world) costOf(body string) meter.Cost {
+	w.t.Helper()
+	total := new(meter.Meter)
+	r := lambdaio.Request{Route: "POST /v1/track", Path: "/v1/track", Header: map[string]string{"x-write-key": "server"}, Body: []byte(body)}
+	if response, err := w.IngestEvents(meter.With(context.Background(), total), r); err != nil || response.Status != 200 {
+		w.t.Fatalf("%d %v", response.Status, err)
+	}
+	return total.Cost()
+}
+
+// priced is a cost in write units, with reads at their price.
+func priced(c meter.Cost) float64 { return c.WriteUnits + c.ReadUnits/5 }

@@ -218,27 +218,14 @@ func (l *Log) load(ctx context.Context, stream string, folds []AnyFold) (*Head, 
 	from := int64(-1)
 	for _, f := range folds {
 		h.states[f.name()] = f.initial()
-		i := slices.IndexFunc(snapshots, func(s Snapshot) bool { return s.Fold == f.name() && s.State == f.layout() })
-		if i >= 0 {
-			s := snapshots[i]
-			data, err := l.Vault.Open(ctx, stream, snapshotPlace(stream, s.Fold), s.Sealed)
-			if err != nil && !errors.Is(err, ErrErased) {
-				return nil, fmt.Errorf("load %s: %w", kindOf(stream), err)
-			}
-			if err == nil {
-				var state any
-				if data, err = unpack(data); err == nil {
-					state, err = f.decode(data)
-				}
-				if err != nil { // as good as none: the events tell the same
-					l.lost(ctx, s.Fold, stream, err)
-				} else {
-					h.states[f.name()], at[f.name()] = state, s.Version
-					h.size[f.name()] = len(s.Sealed)
-					if s.Version > h.Version {
-						h.Version, h.RecordedAt = s.Version, s.RecordedAt
-					}
-				}
+		state, s, err := l.restored(ctx, stream, f, snapshots)
+		if err != nil {
+			return nil, err
+		}
+		if state != nil {
+			h.states[f.name()], at[f.name()], h.size[f.name()] = state, s.Version, len(s.Sealed)
+			if s.Version > h.Version {
+				h.Version, h.RecordedAt = s.Version, s.RecordedAt
 			}
 		}
 		if from < 0 || at[f.name()] < from {
@@ -246,6 +233,30 @@ func (l *Log) load(ctx context.Context, stream string, folds []AnyFold) (*Head, 
 		}
 	}
 	return h, l.replay(ctx, h, folds, at, from+1)
+}
+
+// restored is the state that a fold's snapshot among these keeps, nil where there is none that can be read.
+func (l *Log) restored(ctx context.Context, stream string, f AnyFold, snapshots []Snapshot) (state any, s Snapshot, err error) {
+	i := slices.IndexFunc(snapshots, func(s Snapshot) bool { return s.Fold == f.name() && s.State == f.layout() })
+	if i < 0 {
+		return nil, s, nil
+	}
+	s = snapshots[i]
+	data, err := l.Vault.Open(ctx, stream, snapshotPlace(stream, s.Fold), s.Sealed)
+	if errors.Is(err, ErrErased) {
+		return nil, s, nil
+	}
+	if err != nil {
+		return nil, s, fmt.Errorf("load %s: %w", kindOf(stream), err)
+	}
+	if data, err = unpack(data); err == nil {
+		state, err = f.decode(data)
+	}
+	if err != nil { // as good as none: the events tell the same
+		l.lost(ctx, s.Fold, stream, err)
+		return nil, s, nil
+	}
+	return state, s, nil
 }
 
 // last returns a head without states, which takes the last commit alone.

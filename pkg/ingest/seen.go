@@ -18,14 +18,20 @@ const (
 	fingerprintSize = 8 // bytes: two of 4,096 messages look the same once in 10^12 customers
 )
 
-// Of the window the newest part is kept in the folded state, for which nearly every message is recent enough. What is older is in the
-// stream, and read there by the few that need it: a window of thousands in the state would make every message dear.
-const (
-	keptAlways = 2 * time.Minute // messages recorded within it, MaxSeen at most
-	keptMost   = 256             // of older ones
-	blockMost  = 64              // messages in a block
-	blocksMost = 16
+// Of the window the newest part is kept in the folded state, for which nearly every message is recent enough: a window of thousands would
+// make every message dear. The whole of it is computed for the few that need it.
+var (
+	newest = part{always: 2 * time.Minute, most: 256, block: 64, blocks: 16}
+	whole  = part{always: SeenFor, most: MaxSeen, block: 256, blocks: 32}
 )
+
+// part is how much of the window a state keeps.
+type part struct {
+	always time.Duration // messages recorded within it, MaxSeen at most
+	most   int           // of older ones
+	block  int           // messages in a block
+	blocks int
+}
 
 // lateness is how much later a message that comes again may seem to have happened than when it came first: its time is corrected by
 // the time that a request took, and clients give a request up after half a minute.
@@ -37,7 +43,7 @@ func Fingerprint(source, messageID string) string {
 	return base64.RawURLEncoding.EncodeToString(sum[:fingerprintSize])
 }
 
-// Seen is the newest part of the window: fingerprints in blocks, oldest first.
+// Seen is a part of the window: fingerprints in blocks, oldest first.
 type Seen struct {
 	Blocks []Block `json:"blocks,omitempty"`
 	Count  int     `json:"count,omitempty"`
@@ -50,8 +56,11 @@ type Block struct {
 	IDs    []byte `json:"i"` // fingerprintSize bytes each
 }
 
-// SeenFold computes the newest part of a stream's window.
-var SeenFold = &eventstore.Fold[Seen]{Name: "seen", Version: 2, Evolve: evolveSeen}
+// SeenFold computes the newest part of a stream's window, AllSeenFold the whole of it.
+var (
+	SeenFold    = &eventstore.Fold[Seen]{Name: "seen", Version: 2, Evolve: newest.evolve}
+	AllSeenFold = &eventstore.Fold[Seen]{Name: "all-seen", Version: 1, Evolve: whole.evolve}
+)
 
 // Has says whether the message is known to have been taken in already.
 func (s Seen) Has(fingerprint string) bool {
@@ -69,40 +78,39 @@ func (s Seen) Has(fingerprint string) bool {
 	return false
 }
 
-// Tells says whether Has is right about a message also where it says no: else it may have been recorded before the state begins, and
-// from is when to begin looking for it in the stream.
-func (s Seen) Tells(m Message, now time.Time) (tells bool, from time.Time) {
-	from = now.Add(-SeenFor)
+// Tells says whether Has is right about a message also where it says no: else it may have been recorded before the state begins.
+func (s Seen) Tells(m Message, now time.Time) bool {
+	from := now.Add(-SeenFor)
 	if m.Timed && m.Claimed == "" { // it was not recorded before it happened
 		if at := m.OccurredAt.Add(-lateness); at.After(from) {
 			from = at
 		}
 	}
-	return s.From == 0 || from.Unix()/60 >= s.From, from
+	return s.From == 0 || from.Unix()/60 >= s.From
 }
 
-func evolveSeen(s Seen, e eventstore.Event) Seen {
+func (p part) evolve(s Seen, e eventstore.Event) Seen {
 	id, err := base64.RawURLEncoding.DecodeString(e.Message)
 	if e.Message == "" || err != nil || len(id) != fingerprintSize || s.Has(e.Message) {
 		return s // a message may become several events
 	}
 	minute := e.RecordedAt.Unix() / 60
-	s = s.without(minute)
+	s = p.without(s, minute)
 	blocks := append([]Block(nil), s.Blocks...)
-	if n := len(blocks); n > 0 && blocks[n-1].Minute == minute && len(blocks[n-1].IDs) < blockMost*fingerprintSize {
+	if n := len(blocks); n > 0 && blocks[n-1].Minute == minute && len(blocks[n-1].IDs) < p.block*fingerprintSize {
 		blocks[n-1].IDs = append(blocks[n-1].IDs[:len(blocks[n-1].IDs):len(blocks[n-1].IDs)], id...)
 	} else {
 		blocks = append(blocks, Block{Minute: minute, IDs: id})
 	}
-	return Seen{Blocks: joined(blocks), Count: s.Count + 1, From: s.From}
+	return Seen{Blocks: p.joined(blocks), Count: s.Count + 1, From: s.From}
 }
 
-// without is the state without the blocks that it need not hold when another message is recorded in a minute.
-func (s Seen) without(minute int64) Seen {
+// without is a state without the blocks that it need not hold when another message is recorded in a minute.
+func (p part) without(s Seen, minute int64) Seen {
 	for len(s.Blocks) > 0 {
 		oldest := s.Blocks[0]
 		old := minute-oldest.Minute > int64(SeenFor/time.Minute)
-		spare := s.Count >= keptMost && minute-oldest.Minute > int64(keptAlways/time.Minute) || s.Count >= MaxSeen
+		spare := s.Count >= p.most && minute-oldest.Minute > int64(p.always/time.Minute) || s.Count >= MaxSeen
 		if !old && !spare {
 			break
 		}
@@ -118,9 +126,9 @@ func (s Seen) without(minute int64) Seen {
 }
 
 // joined are the blocks, the two oldest of which become one while there are many and both are small.
-func joined(blocks []Block) []Block {
-	for i := 0; len(blocks) > blocksMost && i+1 < len(blocks); {
-		if len(blocks[i].IDs)+len(blocks[i+1].IDs) > blockMost*fingerprintSize {
+func (p part) joined(blocks []Block) []Block {
+	for i := 0; len(blocks) > p.blocks && i+1 < len(blocks); {
+		if len(blocks[i].IDs)+len(blocks[i+1].IDs) > p.block*fingerprintSize {
 			i++
 			continue
 		}
