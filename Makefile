@@ -48,7 +48,7 @@ lint: vet ## gofmt and staticcheck
 demo: demo/node_modules $(ENGINE) ## replay the CDNOW data through a published SDK and check every figure
 	@sh demo/demo.sh
 
-histories: ## 10,000 random histories of customers, orders and payments against a reference (HISTORIES, about 2 minutes)
+histories: ## 10,000 random histories of customers, orders and payments against a reference (HISTORIES, some minutes)
 	go test ./pkg/app -run TestRandomHistories -count=1 -v -timeout 60m -histories $(or $(HISTORIES),10000) | grep -v '^{'
 
 bench: $(ENGINE) ## cost, speed and size (BENCH=quick for a minute's worth)
