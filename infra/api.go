@@ -51,6 +51,9 @@ func newAPI(p *Platform) *api {
 	if p.UserTokenIssuer != "" {
 		settings["DEFTER_USER_TOKEN_ISSUER"], settings["DEFTER_USER_TOKEN_AUDIENCE"] = jsii.String(p.UserTokenIssuer), jsii.String(p.UserTokenFor)
 	}
+	if p.edgeKey != nil {
+		settings["DEFTER_EDGE_KEY"] = p.edgeKey
+	}
 	if p.PlaceholderIDs != "" {
 		settings["DEFTER_PLACEHOLDER_IDS"] = jsii.String(p.PlaceholderIDs)
 	}

@@ -53,6 +53,10 @@ func newData(p *Platform) *data {
 	// A key that the provider made replaces this one; until then no payment can be made.
 	paymentKey := newAccessKey(stack, p, "PaymentKey", topology.PaymentKey, "Defter: the key that the payment provider knows us by")
 	p.provide(topology.PaymentKey, resource{arns: []*string{paymentKey}, environment: map[string]*string{"DEFTER_PAYMENT_KEY_SECRET": paymentKey}})
+	if p.WebACL != "" {
+		edgeKey := newAccessKey(stack, p, "EdgeKey", "edge-key", "Defter: what CloudFront proves with that a request came by it")
+		p.edgeKey = awscdk.SecretValue_SecretsManager(edgeKey, nil).UnsafeUnwrap() // a reference, which CloudFormation resolves
+	}
 	p.provide(topology.EmailIdentity, resource{
 		arns: []*string{stack.FormatArn(&awscdk.ArnComponents{
 			Service: jsii.String("ses"), Resource: jsii.String("identity"), ResourceName: jsii.String(p.EmailIdentity),

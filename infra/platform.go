@@ -17,10 +17,12 @@ import (
 // never form a circle:
 //
 //	data ─▶ api ─▶ journeys ─▶ fan-out ─▶ operations
+//	         └▶ edge, where the deployment names a web ACL
 type Platform struct {
 	Settings
 	app       awscdk.App
 	resources map[string]resource // by their topology name
+	edgeKey   *string             // what requests carry that come by CloudFront; nil without it
 	stacks    []awscdk.Stack
 }
 
@@ -39,6 +41,7 @@ func NewPlatform(app awscdk.App, settings Settings) *Platform {
 	p := &Platform{Settings: settings, app: app, resources: map[string]resource{}}
 	data := newData(p)
 	api := newAPI(p)
+	newEdge(p, api)
 	journeys := newJourneys(p, api)
 	newFanOut(p, data)
 	newOperations(p, api, journeys)

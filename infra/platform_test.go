@@ -412,3 +412,31 @@ func TestS12_AFloodOfMessagesLeavesRoom(t *testing.T) {
 		}
 	})
 }
+
+// TestS4_AWebACLStandsBeforeTheAPI where the deployment names one, and cannot be gone around.
+func TestS4_AWebACLStandsBeforeTheAPI(t *testing.T) {
+	const acl = "arn:aws:wafv2:us-east-1:123456789012:global/webacl/rates/01234567-89ab-cdef-0123-456789abcdef"
+	p := platform(t, map[string]any{"webAcl": acl})
+	all := synth(t, p)
+	var key any
+	all.of("AWS::CloudFront::Distribution", func(_ string, n *node) {
+		config := n.Properties["DistributionConfig"].(map[string]any)
+		header := list(list(config["Origins"])[0].(map[string]any)["OriginCustomHeaders"])[0].(map[string]any)
+		if key = header["HeaderValue"]; config["WebACLId"] != acl || header["HeaderName"] != "x-defter-edge" || key == nil {
+			t.Errorf("the distribution is %v", config)
+		}
+	})
+	if key == nil {
+		t.Fatal("there is no distribution")
+	}
+	for _, row := range topology.Functions {
+		_, function := find(t, all, row, p)
+		has := fmt.Sprint(function.Properties["Environment"].(map[string]any)["Variables"].(map[string]any)["DEFTER_EDGE_KEY"])
+		if want := fmt.Sprint(key); len(row.Routes) > 0 && has != want || len(row.Routes) == 0 && has != "<nil>" {
+			t.Errorf("%s knows the key %v, want %v", row.Name, has, want)
+		}
+	}
+	if _, there := synth(t, platform(t, nil))["edge"]; there {
+		t.Error("there is a distribution that nobody asked for")
+	}
+}

@@ -41,11 +41,13 @@ type Settings struct {
 	KeepBehaviour   string // in the event store, in detail; a Go duration
 	MonthlyBudget   string // dollars; "" for no AWS Budget
 	Reserve         string // true reserves concurrency for intake and for the back office
+	WebACL          string // the ARN of the web ACL that CloudFront puts before the API; "" for no CloudFront
 	AlarmEmail      string // who is told about alarms; "" for nobody
 	Ephemeral       bool   // a test's deployment: deleting it deletes its data
 }
 
 var (
+	webACLPattern = regexp.MustCompile(`^arn:aws[a-z-]*:wafv2:us-east-1:\d{12}:global/webacl/[\w-]+/[0-9a-f-]{36}$`)
 	stagePattern  = regexp.MustCompile(`^[a-z][a-z0-9-]{0,15}$`)
 	machineOfArch = map[string]elf.Machine{"arm64": elf.EM_AARCH64, "x86_64": elf.EM_X86_64}
 )
@@ -77,6 +79,7 @@ func LoadSettings(node constructs.Node) (Settings, error) {
 		KeepBehaviour:   value("keepBehaviour", "2160h"), // 90 days
 		MonthlyBudget:   value("monthlyBudget", ""),
 		Reserve:         value("reserveConcurrency", "false"),
+		WebACL:          value("webAcl", ""),
 		AlarmEmail:      value("alarmEmail", ""),
 		Ephemeral:       value("ephemeral", "false") == "true",
 	}
@@ -110,6 +113,9 @@ func LoadSettings(node constructs.Node) (Settings, error) {
 	}
 	if amount, err := strconv.ParseFloat(s.MonthlyBudget, 64); s.MonthlyBudget != "" && (err != nil || amount <= 0 || s.AlarmEmail == "") {
 		refuse("monthlyBudget", s.MonthlyBudget, "dollars a month, with alarmEmail beside it")
+	}
+	if s.WebACL != "" && !webACLPattern.MatchString(s.WebACL) {
+		refuse("webAcl", s.WebACL, "the ARN of a web ACL for CloudFront, arn:aws:wafv2:us-east-1:<account>:global/webacl/<name>/<id>")
 	}
 	if s.Reserve != "true" && s.Reserve != "false" {
 		refuse("reserveConcurrency", s.Reserve, "true or false")

@@ -112,6 +112,9 @@ func (e Endpoint) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 		return nil, fmt.Errorf("read API Gateway's event: %w", err)
 	}
 	request, err := requestOf(in, body)
+	if err == nil {
+		err = byEdge(&request, edgeKey)
+	}
 	if err != nil {
 		return encode(ProblemOf(ctx, err, request.ID))
 	}
