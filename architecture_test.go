@@ -136,13 +136,13 @@ func uses(f *ast.File, imported string) []string {
 
 // domains are the pure packages, each with the other ones that it may know.
 var domains = map[string][]string{
-	"pkg/customer":   {"pkg/mailbox"}, // whose addresses are compared
-	"pkg/consent":    {"pkg/foreign"}, // how far a time that was told reaches
+	"pkg/customer":   {"pkg/foreign", "pkg/mailbox"}, // cuts what a field cannot hold; compares addresses
+	"pkg/consent":    {"pkg/foreign"},                // how far a time that was told reaches
 	"pkg/preference": nil,
 	"pkg/money":      nil,
 	"pkg/foreign":    nil, // reads values for the others, as the standard library does
 	"pkg/mailbox":    {"pkg/foreign"},
-	"pkg/order":      {"pkg/money"},
+	"pkg/order":      {"pkg/foreign", "pkg/money"},
 	"pkg/cart":       {"pkg/activity", "pkg/foreign", "pkg/money", "pkg/order"}, // folds what is done with carts, and what ends them
 	"pkg/activity":   nil,
 	"pkg/journey":    nil,

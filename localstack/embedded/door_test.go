@@ -157,23 +157,6 @@ func TestS4_StrangersHaveBudgets(t *testing.T) {
 	}
 }
 
-// TestS4_BudgetsAreShared by all processes: what one has spent, another has not. A process may let a share of its own through.
-func TestS4_BudgetsAreShared(t *testing.T) {
-	s := begin(t)
-	s.advance(fmt.Sprintf("%ds", 61-s.system.clock.Now().Second())) // all within a minute
-	c := s.source("browser", "messagesPerMinute", 100)
-	const processes, share = 3, 5
-	for range processes {
-		s.system.App.ForgetBudgets() // as one that has just started
-		for range 100 {
-			c.tracks("u1", "Seen", nil)
-		}
-	}
-	if stored := len(s.known("u1").tracked()); stored < 100 || stored > 100+processes*share {
-		t.Errorf("%d are stored, of a budget of 100", stored)
-	}
-}
-
 // TestS5_AStreamHasABudget for what public keys say of it: others write to it, too.
 func TestS5_AStreamHasABudget(t *testing.T) {
 	s := begin(t)

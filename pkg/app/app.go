@@ -199,18 +199,11 @@ func (a *App) once(ctx context.Context, c *Call, answer answerFunc, repeat repea
 	}
 	var overtaken error
 	for {
-		held, ok, err := a.Log.Store.Claimed(ctx, c.key)
+		before, ok, err := a.answered(ctx, c)
 		if err != nil {
 			return lambdaio.Response{}, err
 		}
 		if ok {
-			var before answerOf
-			if err := json.Unmarshal(held.Value, &before); err != nil {
-				return lambdaio.Response{}, err
-			}
-			if before.Hash != c.hash {
-				return lambdaio.Response{}, fault.New(fault.Conflict, "idempotency-key-reused", "this Idempotency-Key was used for another request")
-			}
 			return repeat(ctx, c, before.Stream, before.Version, before.Status)
 		}
 		if overtaken != nil {
@@ -241,6 +234,21 @@ func (a *App) idempotent(ctx context.Context, c *Call) error {
 	c.key = "KEY#" + name
 	c.hash, err = a.Keyring.Lookup(ctx, "request", digest(c.Route, c.Path, c.Query.Encode(), string(c.Body)))
 	return err
+}
+
+// answered is what a call's idempotency claim keeps, once it was answered. Another request with the same key is a conflict.
+func (a *App) answered(ctx context.Context, c *Call) (before answerOf, ok bool, err error) {
+	held, ok, err := a.Log.Store.Claimed(ctx, c.key)
+	if err != nil || !ok {
+		return before, false, err
+	}
+	if err := json.Unmarshal(held.Value, &before); err != nil {
+		return before, false, fmt.Errorf("decode idempotency claim: %w", err)
+	}
+	if before.Hash != c.hash {
+		return before, false, fault.New(fault.Conflict, "idempotency-key-reused", "this Idempotency-Key was used for another request")
+	}
+	return before, true, nil
 }
 
 // claim is the idempotency claim of a call that was answered with the stream at a version; nothing without a key.

@@ -60,13 +60,6 @@ func (b *budgets) of(key string, minute, limit int64) *budget {
 	return known
 }
 
-// ForgetBudgets makes the process ask anew how much is left, as one that has just started.
-func (a *App) ForgetBudgets() {
-	a.budgets.mu.Lock()
-	defer a.budgets.mu.Unlock()
-	a.budgets.kept = nil
-}
-
 func share(limit int64) int64 { return max(1, limit/shares) }
 
 // spend takes n of what there is of something in a minute; ok is false once it is spent.

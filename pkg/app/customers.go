@@ -459,10 +459,11 @@ func (a *App) setPreferences(ctx context.Context, c *Call) (lambdaio.Response, e
 	}
 	set := preference.Set{At: a.Now(), Values: in.Values}
 	if in.UpdatedAt != nil {
-		if in.UpdatedAt.After(set.At.Add(5*time.Minute)) || in.UpdatedAt.Year() < 1970 {
-			return lambdaio.Response{}, fault.New(fault.Invalid, "invalid-time", "updatedAt must not lie in the future")
+		at, err := told("updatedAt", in.UpdatedAt, set.At)
+		if err != nil {
+			return lambdaio.Response{}, err
 		}
-		set.At, set.Dated = in.UpdatedAt.UTC().Truncate(time.Millisecond), true
+		set.At, set.Dated = at, true
 	}
 	head, err := a.commitDecision(ctx, c, stream, stream, 200, record.Fold, func(h *eventstore.Head) (eventstore.Decision, error) {
 		s := record.Fold.Of(h)

@@ -78,7 +78,7 @@ func (a *App) ingest(ctx context.Context, c *Call, source ingest.Source, parsed 
 		if err != nil {
 			return err
 		}
-		if intake.FollowsUp(told) {
+		if told != nil && ingest.FollowsUp(in.Event) {
 			reports = append(reports, reportOf(source, told.Order(), stream, in))
 		} else {
 			messages.add(stream, in)
@@ -113,7 +113,7 @@ func (a *App) refused(source ingest.Source, m ingest.Message) (named ingest.Mess
 	named, blocked := intake.Named(m, a.Settings.Placeholders)
 	told = intake.Report(named, source)
 	switch reason = source.Refuses(m); {
-	case reason != "" || !blocked || nobody && intake.FollowsUp(told):
+	case reason != "" || !blocked || nobody && told != nil && ingest.FollowsUp(m.Event):
 	case nobody:
 		reason = ingest.NobodyNamed
 	default:
@@ -215,7 +215,7 @@ func (a *App) takeOne(ctx context.Context, c *Call, source ingest.Source, m inge
 			return err
 		case known:
 			return a.fileOne(ctx, c, source, owner, reportOf(source, told.Order(), stream, in))
-		case intake.FollowsUp(told):
+		case ingest.FollowsUp(m.Event):
 			return fault.New(fault.Rejected, order.Contradicts, notTold)
 		}
 	}

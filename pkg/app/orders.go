@@ -393,18 +393,16 @@ func (a *App) deliverOrder(ctx context.Context, c *Call) (lambdaio.Response, err
 	})
 }
 
-// told is when something is said to have happened: not in the future, and now where nothing is said.
+// told is when something is said to have happened, and now where nothing is said.
 func told(name string, said *time.Time, now time.Time) (time.Time, error) {
 	if said == nil {
 		return now, nil
 	}
-	if said.After(now.Add(maxAhead)) || said.Year() < 2000 {
+	if !foreign.Believed(*said, now) {
 		return now, fault.New(fault.Invalid, "invalid-time", "%s must be neither in the future nor before the year 2000", name)
 	}
 	return said.UTC().Truncate(time.Millisecond), nil
 }
-
-const maxAhead = 5 * time.Minute // clocks differ
 
 func (a *App) refundOrder(ctx context.Context, c *Call) (lambdaio.Response, error) {
 	var in RefundRequest

@@ -136,16 +136,8 @@ func (a *App) accept(ctx context.Context, r lambdaio.Request, kind string) (lamb
 		if err := a.idempotent(ctx, c); err != nil {
 			return lambdaio.Response{}, err
 		}
-		held, ok, err := a.Log.Store.Claimed(ctx, c.key)
-		if err != nil {
-			return lambdaio.Response{}, err
-		}
-		var before answerOf
-		if ok && (json.Unmarshal(held.Value, &before) != nil || before.Hash != c.hash) {
-			return lambdaio.Response{}, fault.New(fault.Conflict, "idempotency-key-reused", "this Idempotency-Key was used for another request")
-		}
-		if ok {
-			return accepted(), nil
+		if _, ok, err := a.answered(ctx, c); err != nil || ok {
+			return accepted(), err
 		}
 	}
 	if err := a.ingest(ctx, c, source, parsed, now); err != nil {

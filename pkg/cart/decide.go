@@ -225,7 +225,7 @@ func (s State) changed(event any, at time.Time) (string, func(Cart) Cart) {
 		}
 	case activity.ItemAddedToCart:
 		return e.CartID, func(c Cart) Cart {
-			return c.moved(at).with(at, e.ProductID, e.Quantity, Line{Name: clip(e.ProductName), PriceMinor: e.PriceMinor, Currency: e.Currency})
+			return c.moved(at).with(at, e.ProductID, e.Quantity, Line{Name: foreign.Clip(e.ProductName, maxName), PriceMinor: e.PriceMinor, Currency: e.Currency})
 		}
 	case activity.ItemRemovedFromCart:
 		return e.CartID, func(c Cart) Cart { return c.moved(at).with(at, e.ProductID, -e.Quantity, Line{}) }
@@ -473,16 +473,4 @@ func later(a, b time.Time) time.Time {
 		return b
 	}
 	return a
-}
-
-// clip cuts a name to what is remembered of it, between characters.
-func clip(name string) string {
-	if len(name) <= maxName {
-		return name
-	}
-	n := maxName
-	for n > 0 && name[n]&0xC0 == 0x80 {
-		n--
-	}
-	return name[:n]
 }

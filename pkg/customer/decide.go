@@ -11,6 +11,7 @@ import (
 
 	"defter/pkg/eventstore"
 	"defter/pkg/fault"
+	"defter/pkg/foreign"
 	"defter/pkg/mailbox"
 )
 
@@ -588,17 +589,6 @@ func clipped(p *string, limit int) *string {
 	if p == nil {
 		return nil
 	}
-	c := clip(*p, limit)
+	c := foreign.Clip(*p, limit)
 	return &c
-}
-
-// clip cuts s to at most limit bytes, between characters.
-func clip(s string, limit int) string {
-	if len(s) <= limit {
-		return s
-	}
-	for limit > 0 && s[limit]&0xC0 == 0x80 {
-		limit--
-	}
-	return s[:limit]
 }

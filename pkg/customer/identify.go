@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"defter/pkg/foreign"
 	"defter/pkg/mailbox"
 )
 
@@ -18,7 +19,7 @@ func identify(s State, c Identify) ([]any, error) {
 	p := c.Profile
 	p.FirstName, p.LastName, p.Phone = clipped(p.FirstName, 100), clipped(p.LastName, 100), clipped(p.Phone, 32)
 	if a := p.Address; a != nil {
-		fits := Address{clip(a.Line1, 200), clip(a.Line2, 200), clip(a.City, 100), clip(a.Region, 100), clip(a.PostalCode, 20), clip(a.Country, 60)}
+		fits := Address{foreign.Clip(a.Line1, 200), foreign.Clip(a.Line2, 200), foreign.Clip(a.City, 100), foreign.Clip(a.Region, 100), foreign.Clip(a.PostalCode, 20), foreign.Clip(a.Country, 60)}
 		p.Address = &fits
 	}
 	if born := value(p.DateOfBirth); born != "" {
@@ -29,7 +30,7 @@ func identify(s State, c Identify) ([]any, error) {
 	address, err := mailbox.Parse(c.Email)
 	if err != nil || c.EmailTaken {
 		if c.Email != "" { // keep it as the client's word, not as an address to write to
-			p.Attributes = Merged(p.Attributes, map[string]any{"email": clip(c.Email, 254)})
+			p.Attributes = Merged(p.Attributes, map[string]any{"email": foreign.Clip(c.Email, 254)})
 		}
 		address = mailbox.Address{}
 	}

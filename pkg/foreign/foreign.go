@@ -246,7 +246,7 @@ func (o Object) Text(limit int, names ...string) string {
 	}
 	text, reason := textOf(raw)
 	if len(text) > limit {
-		text, reason = clip(text, limit), Cut
+		text, reason = Clip(text, limit), Cut
 	}
 	o.unread(names, reason)
 	return text

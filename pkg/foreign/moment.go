@@ -28,6 +28,17 @@ func Reach(at time.Time) time.Time {
 	return at
 }
 
+// maxAhead is how far a clock may be ahead, after correction where its skew is known.
+const maxAhead = 5 * time.Minute
+
+// firstDay is before anything that is told: clocks that were never set, or lost their battery, stand in 1970, 1980 or so.
+var firstDay = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// Believed says whether something can have happened at a time, whoever says so: not in the future, nor before anything could be told.
+func Believed(at, now time.Time) bool {
+	return !at.After(now.Add(maxAhead)) && !at.Before(firstDay)
+}
+
 const maxTime = 64 // bytes of a time's form
 
 // Time reads a time. These forms have one meaning:

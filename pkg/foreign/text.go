@@ -137,8 +137,11 @@ func hex4(data []byte) int {
 	return n
 }
 
-// clip cuts s to at most limit bytes, between characters.
-func clip(s string, limit int) string {
+// Clip cuts s to at most limit bytes, between characters.
+func Clip(s string, limit int) string {
+	if len(s) <= limit {
+		return s
+	}
 	for limit > 0 && !utf8.RuneStart(s[limit]) {
 		limit--
 	}

@@ -8,12 +8,6 @@ import (
 	"defter/pkg/foreign"
 )
 
-// Limits of a time that is believed.
-const maxFuture = 5 * time.Minute // a client's clock may be ahead by this much after correction
-
-// firstDay is before anything that is told: clocks that were never set, or lost their battery, stand in 1970, 1980 or so.
-var firstDay = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
-
 // Context is the part of a message's context that is kept.
 type Context struct {
 	IP        string
@@ -138,7 +132,7 @@ func (m *Message) date(o foreign.Object, receivedAt time.Time) {
 		case reason != "":
 		case at.Local:
 			reason = foreign.Ambiguous
-		case at.At.After(receivedAt.Add(maxFuture)) || at.At.Before(firstDay):
+		case !foreign.Believed(at.At, receivedAt):
 			reason = foreign.Unbelieved
 		}
 		if reason == "" {
@@ -150,7 +144,7 @@ func (m *Message) date(o foreign.Object, receivedAt time.Time) {
 			return
 		}
 		if unusable == "" {
-			unusable, m.Claimed = reason, clipText(told, 64)
+			unusable, m.Claimed = reason, foreign.Clip(told, 64)
 		}
 	}
 	if unusable != "" {

@@ -33,7 +33,7 @@ func facts(m Message, s Source, p foreign.Object, notes *foreign.Notes) []any {
 			return []any{event}
 		}
 	}
-	return []any{activity.EventTracked{Event: clipText(m.Event, 200), Properties: p.Rest(), Context: context(m)}}
+	return []any{activity.EventTracked{Event: foreign.Clip(m.Event, 200), Properties: p.Rest(), Context: context(m)}}
 }
 
 func context(m Message) *activity.Context {

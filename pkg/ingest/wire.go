@@ -81,12 +81,7 @@ type Request struct {
 // NobodyNamed is why a message without ids is not taken.
 const NobodyNamed = "request neither has anonymousId nor userId"
 
-// followsUp says whether a message is about an order that is known already, which says whose it is.
-func (m Message) followsUp() bool {
-	return m.Type == "track" && FollowsUp(m.Event)
-}
-
-// FollowsUp says whether a track event is about an order that must be known before it.
+// FollowsUp says whether a track event is about an order that must be known before it, which says whose it is.
 func FollowsUp(event string) bool {
 	return slices.Contains([]string{"Order Cancelled", "Order Refunded", RefundFailed}, event)
 }
@@ -222,7 +217,7 @@ func (m Message) check() error {
 		return errors.New(NobodyNamed)
 	case !types[m.Type]:
 		return fmt.Errorf("type must be identify, track, page, screen, group or alias")
-	case m.UserID == "" && m.AnonymousID == "" && !(m.Type == "alias" && m.PreviousID != "") && !m.followsUp():
+	case m.UserID == "" && m.AnonymousID == "" && !(m.Type == "alias" && m.PreviousID != "") && !(m.Type == "track" && FollowsUp(m.Event)):
 		return errors.New(NobodyNamed)
 	case m.Type == "track" && m.Event == "":
 		return fmt.Errorf("a track event needs a name")
@@ -263,15 +258,4 @@ func depth(data []byte) int {
 		}
 	}
 	return deepest
-}
-
-// clipText cuts s to at most limit bytes, between characters.
-func clipText(s string, limit int) string {
-	if len(s) <= limit {
-		return s
-	}
-	for limit > 0 && !utf8.RuneStart(s[limit]) {
-		limit--
-	}
-	return s[:limit]
 }

@@ -50,12 +50,6 @@ func Report(m ingest.Message, source ingest.Source) order.Report {
 	return nil
 }
 
-// FollowsUp says whether a report is about an order that must be known before it.
-func FollowsUp(report order.Report) bool {
-	_, places := report.(order.ReportPlaced)
-	return report != nil && !places
-}
-
 // Take takes messages into one stream, in their order. It is a fact: what cannot be taken over is left out, never refused.
 type Take struct {
 	Customer    bool // the stream is a customer's, else an anonymous visitor's

@@ -95,8 +95,10 @@ func agreed(c Take, s order.State, past map[string]order.History, facts []any) (
 			events = append(events, fact)
 			continue
 		}
-		if _, known := s.Order(report.Order()); !known && !FollowsUp(report) && c.Placed[report.Order()] {
-			continue
+		if _, places := report.(order.ReportPlaced); places && c.Placed[report.Order()] {
+			if _, known := s.Order(report.Order()); !known {
+				continue
+			}
 		}
 		more, err := order.Reported(s, past, report)
 		if err != nil {

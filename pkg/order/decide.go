@@ -8,6 +8,7 @@ import (
 
 	"defter/pkg/eventstore"
 	"defter/pkg/fault"
+	"defter/pkg/foreign"
 	"defter/pkg/money"
 )
 
@@ -225,7 +226,7 @@ func fail(o Order, c Fail) ([]any, error) {
 	// That it cannot be asked for just now says nothing about what was asked for before with the same key.
 	unknown := c.Unknown || p.Unknown && c.Retryable
 	again := c.Retryable && (o.Status != IsCancelled || unknown)
-	events := []any{PaymentFailed{c.OrderID, c.PaymentID, c.Attempt, amount, o.Currency, c.Code, clip(c.Message, 500), again, unknown}}
+	events := []any{PaymentFailed{c.OrderID, c.PaymentID, c.Attempt, amount, o.Currency, c.Code, foreign.Clip(c.Message, 500), again, unknown}}
 	refusals := p.Refusals
 	if !unknown {
 		refusals++
@@ -289,15 +290,4 @@ func deliver(o Order, c Deliver) ([]any, error) {
 		return nil, fault.New(fault.Invalid, "too-long", "signedBy has %d bytes, at most 200", len(c.SignedBy))
 	}
 	return []any{Delivered{c.OrderID, c.DeliveredAt, c.SignedBy}}, nil
-}
-
-// clip cuts s to at most limit bytes, between characters.
-func clip(s string, limit int) string {
-	if len(s) <= limit {
-		return s
-	}
-	for limit > 0 && s[limit]&0xC0 == 0x80 {
-		limit--
-	}
-	return s[:limit]
 }

@@ -7,6 +7,7 @@ import (
 
 	"defter/pkg/eventstore"
 	"defter/pkg/fault"
+	"defter/pkg/foreign"
 	"defter/pkg/money"
 )
 
@@ -247,5 +248,5 @@ func failRefund(o Order, c FailRefund) []any {
 	case !pending && c.Retryable && refusals <= MaxRetries && c.Attempt < MaxAttempts:
 		return []any{delayed}
 	}
-	return []any{RefundFailed{c.OrderID, c.RefundID, r.AmountMinor, o.Currency, c.Code, clip(c.Message, 500), unknown || pending}}
+	return []any{RefundFailed{c.OrderID, c.RefundID, r.AmountMinor, o.Currency, c.Code, foreign.Clip(c.Message, 500), unknown || pending}}
 }

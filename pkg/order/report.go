@@ -4,6 +4,7 @@ import (
 	"cmp"
 
 	"defter/pkg/fault"
+	"defter/pkg/foreign"
 	"defter/pkg/money"
 )
 
@@ -81,7 +82,7 @@ func Reported(s State, past map[string]History, report Report) ([]any, error) {
 		case Completed:
 			return contradicts("the order has arrived, and cannot be cancelled any more")
 		}
-		return []any{Cancelled{r.OrderID, clip(r.Reason, 200)}}, nil
+		return []any{Cancelled{r.OrderID, foreign.Clip(r.Reason, 200)}}, nil
 	case ReportRefund:
 		if len(r.Items) > 0 && !folded {
 			return nil, &PastError{id}
@@ -198,7 +199,7 @@ func (o Order) toldToGoBack(r ReportRefund, h History, left int64) (amount int64
 }
 
 func (o Order) reportRefundFailed(r ReportRefundFailed) ([]any, error) {
-	id, code := cmp.Or(r.RefundID, r.TransactionID), clip(cmp.Or(r.Code, "failed"), 100)
+	id, code := cmp.Or(r.RefundID, r.TransactionID), foreign.Clip(cmp.Or(r.Code, "failed"), 100)
 	if id == "" {
 		return contradicts("it is not said which refund failed")
 	}
