@@ -11,9 +11,11 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"defter/pkg/app"
+	"defter/pkg/fault"
 )
 
 // maxMails is how many the mailbox shows, the newest.
@@ -40,7 +42,13 @@ type delivery struct {
 	now func() time.Time
 }
 
+// refused begins the addresses whose mail the mailbox refuses, as a provider would that knows that nobody is there.
+const refused = "refused."
+
 func (d delivery) Send(_ context.Context, m app.Mail) (string, error) {
+	if strings.HasPrefix(m.To, refused) {
+		return "", fault.New(fault.Rejected, "provider-refused", "the mailbox refuses this address")
+	}
 	folder, id := filepath.Join(d.dir, fileName(m.CustomerID)), fileName(m.IdempotencyKey)
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return "", fmt.Errorf("mailbox: %w", err)

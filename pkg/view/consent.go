@@ -25,7 +25,14 @@ func evolveConsent(s ConsentState, e eventstore.Event) ConsentState {
 	if _, erased := e.Data.(customer.DataDeleted); erased {
 		return ConsentState{}
 	}
-	return ConsentState{consent.Evolve(s.State, e.Data, e.OccurredAt)}
+	next := consent.Evolve(s.State, e.Data, e.OccurredAt)
+	for key, c := range next.Current {
+		if c.Method != "" { // what clients call it is nobody's business who looks something up here
+			c.Method = ""
+			next.Current[key] = c
+		}
+	}
+	return ConsentState{next}
 }
 
 type consented struct {

@@ -4,12 +4,14 @@
 package local
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"defter/pkg/payment"
@@ -18,10 +20,10 @@ import (
 
 const partition = "PAYMENTS#local"
 
-// Provider answers by the token: "ok" or nothing succeeds; "card_declined" and any other code is declined; RATE_LIMIT, TIMEOUT
+// Provider answers by the token: "ok" or nothing succeeds; "card_declined" and the other codes are declined; RATE_LIMIT, TIMEOUT
 // and SERVICE_UNAVAILABLE are declined for the moment; "lost" succeeds, and says so only when asked again; "pending", of a refund, is
 // on its way. Outcomes of several attempts are separated by commas, and those of refunds of the charge stand behind a semicolon:
-// "TIMEOUT,ok;lost,ok".
+// "TIMEOUT,ok;lost,ok". Whatever else a token says is declined as "unknown_token" and kept nowhere: it may be somebody's.
 type Provider struct{ Table view.Table }
 
 // entry is one line of the ledger.
@@ -41,7 +43,7 @@ var errLost = errors.New("the connection to the provider was lost")
 // Charge implements payment.Provider.
 func (p Provider) Charge(ctx context.Context, c payment.Charge) (string, error) {
 	script, refunds, _ := strings.Cut(c.Token, ";")
-	return p.move(ctx, "charge#"+c.Key, "tx_", outcome(script, c.Attempt), entry{Refunds: refunds, AmountMinor: c.AmountMinor, Currency: c.Currency})
+	return p.move(ctx, "charge#"+c.Key, "tx_", outcome(script, c.Attempt), entry{Refunds: known(refunds), AmountMinor: c.AmountMinor, Currency: c.Currency})
 }
 
 // Refund implements payment.Provider.
@@ -132,14 +134,31 @@ func (p Provider) move(ctx context.Context, key, prefix, outcome string, e entry
 	return e.answer()
 }
 
+// outcomes are all that a script may say.
+var outcomes = []string{"ok", "lost", "pending", "card_declined", "account_closed", "RATE_LIMIT", "TIMEOUT", "SERVICE_UNAVAILABLE"}
+
+const unknownToken = "unknown_token"
+
+// known is a script with the outcomes that there are; any other is unknownToken.
+func known(script string) string {
+	if script == "" {
+		return ""
+	}
+	said := strings.Split(script, ",")
+	for i, o := range said {
+		if said[i] = strings.TrimSpace(o); said[i] == "" {
+			said[i] = "ok"
+		} else if !slices.Contains(outcomes, said[i]) {
+			said[i] = unknownToken
+		}
+	}
+	return strings.Join(said, ",")
+}
+
 // outcome is what a script says of an attempt.
 func outcome(script string, attempt int) string {
-	outcomes := strings.Split(script, ",")
-	at := min(max(attempt, 1), len(outcomes)) - 1
-	if o := strings.TrimSpace(outcomes[at]); o != "" {
-		return o
-	}
-	return "ok"
+	said := strings.Split(known(script), ",")
+	return cmp.Or(said[min(max(attempt, 1), len(said))-1], "ok")
 }
 
 // Moved is what the ledger of charges less refunds comes to, by currency: what a test holds against the books.
