@@ -12,6 +12,7 @@ import (
 	"defter/pkg/activity"
 	"defter/pkg/eventstore"
 	"defter/pkg/eventstore/storetest/dynamotest"
+	"defter/pkg/identity"
 	"defter/pkg/meter"
 	"defter/pkg/view"
 
@@ -211,10 +212,17 @@ func (w *world) erasure(kind, id string) reply {
 	return w.call(GetErasure(w.App), "GET", "/v1/"+kind+"/{id}/erasure", "/v1/"+kind+"/"+id+"/erasure", "", withKey)
 }
 
-// joins tells the other streams of links, as the bus would.
-func (w *world) joins() {
+// joins tells the other streams of links, as the bus would that delivers everything again.
+func (w *world) joins() { w.t.Helper(); w.joinsNext(map[string]bool{}) }
+
+// joinsNext is joins of what was not told before.
+func (w *world) joinsNext(told map[string]bool) {
 	w.t.Helper()
 	for _, c := range w.commits() {
+		if told[c.ID] {
+			continue
+		}
+		told[c.ID] = true
 		events, err := w.Log.Open(w.t.Context(), c)
 		if err != nil {
 			w.t.Fatal(err)
@@ -464,5 +472,81 @@ func TestS5_AnErasureIsIndependentOfTheHistory(t *testing.T) {
 		if units[1] > 2*units[0]+30 { // the timeline's rows are listed
 			t.Errorf("%s reads %v units with 5 and 300 commits", what, units)
 		}
+	}
+}
+
+// TestS6_NoClaimIsForgotten: a visitor turned out to be one of twenty-five customers; as one after the other says that it is not them, it becomes
+// the next one's, to the last.
+func TestS6_NoClaimIsForgotten(t *testing.T) {
+	t.Parallel()
+	w := begin(t)
+	told := map[string]bool{}
+	const customers = identity.MaxClaims + 5
+	w.sends("browser", "page", `{"anonymousId":"shared","name":"My Account"}`).expect(200)
+	for i := range customers {
+		w.sends("server", "identify", fmt.Sprintf(`{"userId":"u-%02d","anonymousId":"shared"}`, i)).expect(200)
+		w.clock.advance(time.Minute)
+	}
+	w.joinsNext(told)
+	unlinks := func(id string) {
+		w.call(UnlinkIdentity(w.App), "DELETE", "/v1/customers/{id}/identities/{kind}/{identity}", "/v1/customers/"+id+"/identities/anonymous/shared", "", withKey).expect(200)
+		w.clock.advance(time.Minute)
+		w.joinsNext(told)
+	}
+	unlinks(fmt.Sprint("u-", customers-1)) // whose claim is one too many
+	for i := range customers - 1 {
+		id := fmt.Sprintf("u-%02d", i)
+		if owner := w.state(view.VisitorStream("shared")).Identity.Owner(); owner != id {
+			t.Fatalf("after %d said that it is not them, it is %q's", i, owner)
+		}
+		unlinks(id)
+	}
+	if owner := w.state(view.VisitorStream("shared")).Identity.Owner(); owner != "" {
+		t.Errorf("in the end it is %q's", owner)
+	}
+}
+
+// TestS6_WhatBecomesAnErasedOnesIsErased: a visitor was somebody else's when a customer was erased, and turned out to be theirs afterwards.
+func TestS6_WhatBecomesAnErasedOnesIsErased(t *testing.T) {
+	t.Parallel()
+	w := begin(t)
+	w.sends("browser", "page", `{"anonymousId":"shared","name":"My Account of Ada"}`).expect(200)
+	for _, id := range []string{"u-bob", "u-ada"} {
+		w.sends("server", "identify", fmt.Sprintf(`{"userId":"%s","anonymousId":"shared"}`, id)).expect(200)
+		w.clock.advance(time.Minute)
+	}
+	w.joins()
+	w.erase("u-ada", withKey).expect(200)
+	visitor := view.VisitorStream("shared")
+	if erased(w.state(visitor)) {
+		t.Fatal("another's visitor is erased")
+	}
+	w.call(UnlinkIdentity(w.App), "DELETE", "/v1/customers/{id}/identities/{kind}/{identity}", "/v1/customers/u-bob/identities/anonymous/shared", "", withKey).expect(200)
+	w.joins()
+	w.joins() // delivered again
+	var asked []eventstore.Event
+	for _, e := range w.history(visitor) {
+		if e.Type == "CustomerDataDeletionRequested" {
+			asked = append(asked, e)
+		}
+	}
+	if len(asked) != 1 {
+		t.Fatalf("its erasure is asked for %d times: %v", len(asked), kinds(w.history(visitor)))
+	}
+	if err := w.TriggerErasures(t.Context(), asked[0]); err != nil {
+		t.Fatal(err)
+	}
+	run := ErasureRun{Stream: visitor}
+	for !run.Done {
+		var err error
+		if run, err = w.another().RunErasureStep(t.Context(), run); err != nil || run.Failures > 0 {
+			t.Fatal(run, err)
+		}
+	}
+	if _, err := w.another().Keyring.Seal(t.Context(), visitor, "x", []byte("x")); !errors.Is(err, eventstore.ErrErased) {
+		t.Errorf("its key is there: %v", err)
+	}
+	if done := w.erasure("visitors", "shared").expect(200); done.text("status") != "completed" {
+		t.Errorf("its erasure: %s", done.body)
 	}
 }

@@ -67,11 +67,38 @@ func (a *App) JoinIdentities(ctx context.Context, e eventstore.Event) error {
 		if stream == e.Stream {
 			continue
 		}
-		if _, err := a.claimStream(ctx, stream, command, reaction("join-identities", e)); err != nil {
+		head, err := a.claimStream(ctx, stream, command, reaction("join-identities", e))
+		if err != nil {
+			return err
+		}
+		if err := a.eraseWithOwner(ctx, stream, record.Fold.Of(head), reaction("join-identities", e)); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// eraseWithOwner asks for the erasure of a stream that turned out to be a customer's who is erased: their own erasure ended when it was
+// still somebody else's.
+func (a *App) eraseWithOwner(ctx context.Context, stream string, s record.State, meta eventstore.Meta) error {
+	owner := s.Identity.Owner()
+	if owner == "" || erased(s) {
+		return nil
+	}
+	head, err := a.Log.Load(ctx, view.CustomerStream(owner), record.Fold)
+	if err != nil || record.Fold.Of(head).Customer.Status != customer.StatusErased { // whoever is being erased looks for it
+		return err
+	}
+	_, _, err = a.Log.Handle(ctx, eventstore.Command{
+		Stream: stream, Folds: []eventstore.AnyFold{record.Fold}, Fact: true, Meta: meta,
+		Decide: func(h *eventstore.Head) (eventstore.Decision, error) {
+			if s := record.Fold.Of(h); erased(s) || s.Identity.Owner() != owner {
+				return eventstore.Decision{}, nil
+			}
+			return eventstore.Decision{Events: eventstore.Happened(customer.DeletionRequested{Reason: "gdpr-request", DeletionType: "anonymize"})}, nil
+		},
+	})
+	return err
 }
 
 // linkNow is what a customer says of another id by now. The record remembers some links, the views all.
@@ -100,10 +127,40 @@ func (a *App) claimStream(ctx context.Context, stream string, command any, meta 
 				return eventstore.Decision{}, nil
 			}
 			events, err := identity.Decide(s.Identity, command)
-			return eventstore.Decision{Events: eventstore.Happened(events...)}, err
+			if err != nil || len(events) == 0 {
+				return eventstore.Decision{}, err
+			}
+			if _, released := command.(identity.Released); released && s.Identity.Left {
+				left, err := a.claimsLeftOut(ctx, stream, identity.Evolve(s.Identity, command, time.Time{}), command)
+				if err != nil {
+					return eventstore.Decision{}, err
+				}
+				events = append(events, left...)
+			}
+			return eventstore.Decision{Events: eventstore.Happened(events...)}, nil
 		},
 	})
 	return head, err
+}
+
+// claimsLeftOut are claims on a stream that its state had no room for until one was released. They are looked for in its events: there is
+// hardly a stream that more than twenty customers claim, and there it happens once for each who is wrongly linked.
+func (a *App) claimsLeftOut(ctx context.Context, stream string, s identity.State, released any) ([]any, error) {
+	var claims []any
+	for e, err := range a.Log.Events(ctx, stream, 1, 0) {
+		if err != nil {
+			return nil, err
+		}
+		switch e.Data.(type) {
+		case identity.Claimed, identity.Released:
+			claims = append(claims, e.Data)
+		}
+	}
+	var left []any
+	for _, claim := range s.LeftOut(append(claims, released)) {
+		left = append(left, claim)
+	}
+	return left, nil
 }
 
 // linkIdentity answers POST /v1/customers/{id}/identities.

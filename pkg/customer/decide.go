@@ -21,6 +21,7 @@ const (
 	MaxAttributeBytes = 64 << 10 // of all attributes as JSON, so that a profile fits one item
 	MaxVisitors       = 50       // linked visitors, and former ids, that the state remembers and that are shown joined: the newest
 	MaxPublicVisitors = 20       // beside them, of whom only a public key said so: junk must not drive out what is known
+	MaxUnlinked       = 200      // ids that an operator said are somebody else: all are remembered, more are refused
 	MaxGroups         = 50
 	maxStamps         = 2 * MaxAttributes // of attributes that were removed, the latest
 )
@@ -207,11 +208,11 @@ func evolve(s State, event any, at time.Time) State {
 	case VisitorLinked:
 		s.Visitors, s.Unlinked = linked(s.Visitors, e.VisitorID, e.LinkedAt, at, e.Public), without(s.Unlinked, e.VisitorID)
 	case VisitorUnlinked:
-		s.Visitors, s.Unlinked = unlinked(s.Visitors, e.VisitorID), remember(s.Unlinked, e.VisitorID, MaxVisitors)
+		s.Visitors, s.Unlinked = unlinked(s.Visitors, e.VisitorID), remember(s.Unlinked, e.VisitorID, MaxUnlinked)
 	case Aliased:
 		s.Aliases, s.Unlinked = linked(s.Aliases, e.PreviousID, e.LinkedAt, at, false), without(s.Unlinked, e.PreviousID)
 	case Unaliased:
-		s.Aliases, s.Unlinked = unlinked(s.Aliases, e.PreviousID), remember(s.Unlinked, e.PreviousID, MaxVisitors)
+		s.Aliases, s.Unlinked = unlinked(s.Aliases, e.PreviousID), remember(s.Unlinked, e.PreviousID, MaxUnlinked)
 	case GroupJoined:
 		s.Groups = remember(s.Groups, e.GroupID, MaxGroups)
 	case TraitsClaimed:
@@ -304,7 +305,7 @@ func Decide(s State, command Command) ([]any, error) {
 		if !has(s.Visitors, c.VisitorID) && (!c.Linked || slices.Contains(s.Unlinked, c.VisitorID)) {
 			return nil, nil
 		}
-		return []any{VisitorUnlinked{c.VisitorID, c.Reason}}, checkTexts(text{"reason", c.Reason, 200})
+		return s.unlink(c.VisitorID, c.Reason, VisitorUnlinked{c.VisitorID, c.Reason})
 	case Alias:
 		c.At = c.At.Truncate(linkPrecision)
 		if !c.Asked && slices.Contains(s.Unlinked, c.PreviousID) || !earlier(s.Aliases, c.PreviousID, c.At) {
@@ -315,7 +316,7 @@ func Decide(s State, command Command) ([]any, error) {
 		if !has(s.Aliases, c.PreviousID) && (!c.Linked || slices.Contains(s.Unlinked, c.PreviousID)) {
 			return nil, nil
 		}
-		return []any{Unaliased{c.PreviousID, c.Reason}}, checkTexts(text{"reason", c.Reason, 200})
+		return s.unlink(c.PreviousID, c.Reason, Unaliased{c.PreviousID, c.Reason})
 	case JoinGroup:
 		if slices.Contains(s.Groups, c.GroupID) && len(c.Traits) == 0 {
 			return nil, nil
@@ -507,6 +508,14 @@ func earlier(links []Link, id string, at time.Time) bool {
 
 func has(links []Link, id string) bool {
 	return slices.ContainsFunc(links, func(l Link) bool { return l.ID == id })
+}
+
+// unlink is the event that says that an id is somebody else's. What cannot be remembered is refused: the id would be linked again by itself.
+func (s State) unlink(id, reason string, event any) ([]any, error) {
+	if len(s.Unlinked) >= MaxUnlinked && !slices.Contains(s.Unlinked, id) {
+		return nil, fault.New(fault.Rejected, "too-many-unlinked", "%d ids are known to be somebody else: no more can be remembered", MaxUnlinked)
+	}
+	return []any{event}, checkTexts(text{"reason", reason, 200})
 }
 
 // linked are the links with one more: the latest, at most MaxVisitors that somebody vouches for and MaxPublicVisitors of anybody's saying.

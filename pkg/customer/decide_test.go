@@ -437,6 +437,23 @@ func TestIdentifyIsAFact(t *testing.T) {
 	}}).Then(customer.AttributesUpdated{Attributes: map[string]any{"a": large, "b": nil}}).Again().Nothing()
 }
 
+// TestS6_NoUnlinkIsForgotten: whoever is known to be somebody else is not linked again by itself, however many they are; one too many is refused.
+func TestS6_NoUnlinkIsForgotten(t *testing.T) {
+	at := time.UnixMilli(60_000).UTC()
+	apart := verified
+	for i := range customer.MaxUnlinked {
+		apart = apart.Given(customer.VisitorLinked{VisitorID: fmt.Sprint("a", i), LinkedAt: &at}, customer.VisitorUnlinked{VisitorID: fmt.Sprint("a", i)})
+	}
+	for i := range customer.MaxUnlinked {
+		apart.When(t, customer.LinkVisitor{VisitorID: fmt.Sprint("a", i), At: at}).Nothing()
+	}
+	more := apart.Given(customer.VisitorLinked{VisitorID: "more", LinkedAt: &at}, customer.Aliased{PreviousID: "former", LinkedAt: &at})
+	more.When(t, customer.UnlinkVisitor{VisitorID: "more"}).Fails("too-many-unlinked")
+	more.When(t, customer.Unalias{PreviousID: "former"}).Fails("too-many-unlinked")
+	fewer := more.Given(customer.VisitorLinked{VisitorID: "a0", LinkedAt: &at}) // somebody asked for it after all
+	fewer.When(t, customer.UnlinkVisitor{VisitorID: "more"}).Then(customer.VisitorUnlinked{VisitorID: "more"})
+}
+
 func TestLinkVisitor(t *testing.T) {
 	early, late := time.UnixMilli(60_000).UTC(), time.UnixMilli(120_000).UTC()
 	linked := func(id string, at time.Time) customer.VisitorLinked {

@@ -15,7 +15,7 @@ import (
 
 // Limits.
 const (
-	MaxClaims = 20 // on a stream, the earliest
+	MaxClaims = 20 // on a stream, that its state knows: those that count first
 	MaxOwned  = 75 // streams that are joined to one customer
 	MaxDepth  = 3  // of who owns whom
 	maxOwners = 20 // that are followed up
@@ -43,6 +43,7 @@ var Events = []eventstore.Declaration{
 type State struct {
 	Claims map[string]Claim `json:"claims,omitempty"`
 	First  int64            `json:"first,omitempty"` // when the stream's first event happened, Unix milliseconds
+	Left   bool             `json:"left,omitempty"`  // there were more claims than it knows: the stream's events have them
 }
 
 // Claim is since when a stream is somebody's, Unix milliseconds, and whether anybody could have said so.
@@ -77,17 +78,10 @@ var Decider = eventstore.Decider[State, any, any]{
 func Evolve(s State, event any, at time.Time) State {
 	switch e := event.(type) {
 	case Claimed:
-		claims := maps.Clone(s.Claims)
-		if claims == nil {
-			claims = map[string]Claim{}
-		}
-		claim := Claim{e.Since.UnixMilli(), e.Public}
-		if known, ok := claims[e.CustomerID]; !ok || claim.earlier(known, 0) < 0 {
-			claims[e.CustomerID] = claim
-		}
-		s.Claims = claims
-		for len(claims) > MaxClaims {
-			delete(claims, slices.MaxFunc(slices.Collect(maps.Keys(claims)), s.order()))
+		s = s.with(e)
+		for len(s.Claims) > MaxClaims {
+			delete(s.Claims, slices.MaxFunc(slices.Collect(maps.Keys(s.Claims)), s.order()))
+			s.Left = true
 		}
 	case Released:
 		s.Claims = maps.Clone(s.Claims)
@@ -98,6 +92,41 @@ func Evolve(s State, event any, at time.Time) State {
 		}
 	}
 	return s
+}
+
+// with is the state with one more claim, in claims of its own.
+func (s State) with(e Claimed) State {
+	claims := maps.Clone(s.Claims)
+	if claims == nil {
+		claims = map[string]Claim{}
+	}
+	claim := Claim{e.Since.UnixMilli(), e.Public}
+	if known, ok := claims[e.CustomerID]; !ok || claim.earlier(known, 0) < 0 {
+		claims[e.CustomerID] = claim
+	}
+	s.Claims = claims
+	return s
+}
+
+// LeftOut are the claims that the state has room for and does not know, those that count first: events are all that were ever made and
+// released on the stream, in order.
+func (s State) LeftOut(events []any) []Claimed {
+	all := State{First: s.First}
+	for _, event := range events {
+		switch e := event.(type) {
+		case Claimed:
+			all = all.with(e)
+		case Released:
+			delete(all.Claims, e.CustomerID)
+		}
+	}
+	var left []Claimed
+	for _, id := range slices.SortedFunc(maps.Keys(all.Claims), all.order()) {
+		if _, known := s.Claims[id]; !known && len(s.Claims)+len(left) < MaxClaims {
+			left = append(left, Claimed{id, time.UnixMilli(all.Claims[id].Since).UTC(), all.Claims[id].Public})
+		}
+	}
+	return left
 }
 
 // Owner is the customer whose claim is the earliest, "" for none.
@@ -169,7 +198,7 @@ func Decide(s State, command any) ([]any, error) {
 			return nil, nil
 		}
 	case Released:
-		if _, known := s.Claims[c.CustomerID]; !known {
+		if _, known := s.Claims[c.CustomerID]; !known && !s.Left { // else it may be one of those that were left out
 			return nil, nil
 		}
 	}

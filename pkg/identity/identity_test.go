@@ -52,6 +52,45 @@ func TestTheEarliestClaimOwns(t *testing.T) {
 	})
 }
 
+// TestS6_LeftOutIsNotForgotten: whatever was claimed and released, and in whatever order, the state and what it left out are all there is.
+func TestS6_LeftOutIsNotForgotten(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var s identity.State
+		var history []any
+		held := map[string]bool{}
+		for range rapid.IntRange(0, 4*identity.MaxClaims).Draw(t, "events") {
+			id := fmt.Sprint(rapid.IntRange(0, 2*identity.MaxClaims).Draw(t, "who"))
+			var command any = claim(id, rapid.Int64Range(0, 5).Draw(t, "since"))
+			if rapid.IntRange(0, 3).Draw(t, "what") == 0 {
+				command = identity.Released{CustomerID: id}
+			}
+			events, _ := identity.Decide(s, command)
+			for _, event := range events {
+				history = append(history, event)
+				s = identity.Decider.Evolve(s, event)
+			}
+			_, released := command.(identity.Released)
+			held[id] = !released
+			for _, left := range s.LeftOut(history) {
+				history = append(history, left)
+				s = identity.Decider.Evolve(s, left)
+			}
+		}
+		want := 0
+		for id, holds := range held {
+			if _, known := s.Claims[id]; known && !holds {
+				t.Fatalf("%s released it, and claims it", id)
+			}
+			if holds {
+				want++
+			}
+		}
+		if n := len(s.Claims); n != min(want, identity.MaxClaims) {
+			t.Fatalf("%d claims are known, of %d", n, want)
+		}
+	})
+}
+
 // TestP13_PlaceholdersStandForNobody: in whatever form somebody forgot to put an id.
 func TestP13_PlaceholdersStandForNobody(t *testing.T) {
 	for _, id := range []string{
