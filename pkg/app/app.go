@@ -95,8 +95,9 @@ type Access interface {
 
 // Tokens proves who customers are by tokens of theirs.
 type Tokens interface {
-	// Subject is the customer's id as the business uses it; Unauthorized for a token that proves nothing, Busy where nobody can say.
-	Subject(ctx context.Context, token string) (string, error)
+	// Subject is the customer's id as the business uses it, and the address that the issuer has verified, "" for none; Unauthorized for a
+	// token that proves nothing, Busy where nobody can say.
+	Subject(ctx context.Context, token string) (id, email string, err error)
 }
 
 // Bus takes events to be published.

@@ -71,7 +71,7 @@ func (a *App) ingest(ctx context.Context, c *Call, source ingest.Source, parsed 
 		}
 		in := intake.Message{Message: m, Fingerprint: ingest.Fingerprint(source.ID, m.MessageID)}
 		var err error
-		if in.Own, err = own.says(ctx, in.Message); err != nil {
+		if in.Own, in.OwnEmail, err = own.says(ctx, in.Message); err != nil {
 			return err
 		}
 		stream, err := a.route(ctx, &in)
@@ -291,12 +291,13 @@ func (a *App) takeAll(ctx context.Context, c *Call, source ingest.Source, stream
 	take := intake.Take{Customer: isCustomer, Source: source, Messages: messages, Controller: a.Settings.DataController, EmailsTaken: map[string]bool{}, Placed: map[string]bool{}}
 	emails := map[string]string{} // addresses by the keys of their claims
 	var decided []eventstore.New
+	var silent []string
 	paid := 0 // people taken from the budgets
 	command := eventstore.Command{
 		Stream: stream, Folds: []eventstore.AnyFold{record.Fold, ingest.SeenFold}, Fact: true,
 		Meta: eventstore.Meta{Actor: c.Actor, Source: source.Kind, CorrelationID: a.correlation(c)},
 		Decide: func(h *eventstore.Head) (eventstore.Decision, error) {
-			events, err := a.decideTake(ctx, h, take)
+			events, unkept, err := a.decideTake(ctx, h, take)
 			if err != nil {
 				return eventstore.Decision{}, err
 			}
@@ -306,7 +307,7 @@ func (a *App) takeAll(ctx context.Context, c *Call, source ingest.Source, stream
 				}
 				paid = people
 			}
-			decided = events
+			decided, silent = events, unkept
 			return a.claimed(ctx, h, events, emails)
 		},
 	}
@@ -315,7 +316,7 @@ func (a *App) takeAll(ctx context.Context, c *Call, source ingest.Source, stream
 		taken, ok := errors.AsType[*eventstore.TakenError](err)
 		switch {
 		case err == nil:
-			c.unread.add(decided)
+			c.unread.add(decided, silent)
 			return nil
 		case emailTaken(err):
 			take.EmailsTaken[emails[taken.Key]] = true
@@ -339,24 +340,24 @@ func (a *App) takeAll(ctx context.Context, c *Call, source ingest.Source, stream
 	return fault.New(fault.Busy, "busy", "try again")
 }
 
-// decideTake decides on messages, with the histories of the orders that this needs, as they are at the head.
-func (a *App) decideTake(ctx context.Context, h *eventstore.Head, take intake.Take) ([]eventstore.New, error) {
+// decideTake decides on messages, with the histories of the orders that this needs, as they are at the head. silent are
+// the notes of messages that become no event.
+func (a *App) decideTake(ctx context.Context, h *eventstore.Head, take intake.Take) (events []eventstore.New, silent []string, err error) {
 	take.Now, take.Past = h.Now, map[string]order.History{}
-	var err error
 	if take.Known, err = a.knownMessages(ctx, h, take.Messages); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	for {
-		events, err := intake.Decide(intake.State{Record: record.Fold.Of(h), Seen: ingest.SeenFold.Of(h)}, take)
+		events, silent, err := intake.Understand(intake.State{Record: record.Fold.Of(h), Seen: ingest.SeenFold.Of(h)}, take)
 		needed, ok := errors.AsType[*order.PastError](err)
 		if !ok {
-			return events, err
+			return events, silent, err
 		}
 		if _, known := take.Past[needed.OrderID]; known {
-			return nil, err
+			return nil, nil, err
 		}
 		if take.Past[needed.OrderID], err = a.orderHistory(ctx, h, needed.OrderID); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
 }

@@ -35,6 +35,9 @@ func minor(p foreign.Object, currency string, names ...string) (int64, foreign.T
 		p.Note(names[0], foreign.OutOfRange)
 		return 0, foreign.Unread
 	}
+	if exact, _ := foreign.Decimal(money.Major(n, currency)); exact != number {
+		p.Note(names[0], foreign.Rounded)
+	}
 	return n, foreign.Read
 }
 

@@ -28,11 +28,12 @@ func Identify(m Message, s Source, externalID, visitorID string) (customer.Ident
 	u.FirstName, u.LastName = names(p)
 	u.Phone = field(p, p.Text(32, "phone"), "phone")
 	born, _ := p.Date("birthday", "dateOfBirth")
-	u.DateOfBirth = field(p, born, "birthday", "dateOfBirth")
-	u.ClearAddress = p.Null("address")
-	if given := address(p.Object("address")); given != (customer.Address{}) { // nothing that could be read must not replace what is known
-		u.Address = &given
+	if born != "" && (born < customer.FirstBirth || born > u.Today) {
+		p.Note("birthday", foreign.OutOfRange)
+		born = ""
 	}
+	u.DateOfBirth = field(p, born, "birthday", "dateOfBirth")
+	c.Address = address(p)
 	for _, name := range p.Others("email", "firstName", "lastName", "name", "phone", "birthday", "dateOfBirth", "address") {
 		if name == "" || len(name) > 100 {
 			notes.Add("traits", foreign.TooLong)
@@ -81,10 +82,17 @@ func names(p foreign.Object) (given, family *string) {
 // words is a text with one space between its words and none around them.
 func words(text string) string { return strings.Join(strings.Fields(text), " ") }
 
-func address(p foreign.Object) customer.Address {
-	return customer.Address{
-		Line1: p.Text(200, "street", "line1"), Line2: p.Text(200, "line2"), City: p.Text(100, "city"), Region: p.Text(100, "state", "region"),
-		PostalCode: p.Text(20, "postalCode", "zip"), Country: p.Text(60, "country"),
+// address is what is said of an address, part by part: what is not told of it stays, and a null in the place of all of it clears every part.
+func address(p foreign.Object) customer.AddressPatch {
+	if p.Null("address") {
+		none := ""
+		return customer.AddressPatch{Line1: &none, Line2: &none, City: &none, Region: &none, PostalCode: &none, Country: &none}
+	}
+	a := p.Object("address")
+	part := func(limit int, names ...string) *string { return field(a, a.Text(limit, names...), names...) }
+	return customer.AddressPatch{
+		Line1: part(200, "street", "line1"), Line2: part(200, "line2"), City: part(100, "city"), Region: part(100, "state", "region"),
+		PostalCode: part(20, "postalCode", "zip"), Country: part(60, "country"),
 	}
 }
 

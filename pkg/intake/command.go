@@ -23,6 +23,7 @@ type Message struct {
 	Visitor     string // the stream id of the anonymous visitor, "" for none
 	Previous    string // likewise of an alias's previous id
 	Own         bool   // the customer's own token came with it: what it says of them counts
+	OwnEmail    string // the address that the token's issuer has verified, "" for none
 	Part        Part
 }
 

@@ -130,7 +130,7 @@ func TestWhatATokenProves(t *testing.T) {
 		{"none at all", "x", ""},
 		{"too long", good + strings.Repeat("A", token.MaxBytes), ""},
 	} {
-		subject, err := v.Subject(t.Context(), c.raw)
+		subject, _, err := v.Subject(t.Context(), c.raw)
 		if subject != c.proves || (err == nil) != (c.proves != "") || err != nil && fault.KindOf(err) != fault.Unauthorized {
 			t.Errorf("%s: %q, %v", c.name, subject, err)
 		}
@@ -144,7 +144,7 @@ func TestKeysAreAskedForSeldom(t *testing.T) {
 	i.publishes(first)
 	v := i.verifier()
 	proves := func(key jose.JSONWebKey) bool {
-		_, err := v.Subject(t.Context(), sign(t, key, jose.RS256, i.claims()))
+		_, _, err := v.Subject(t.Context(), sign(t, key, jose.RS256, i.claims()))
 		return err == nil
 	}
 	if !proves(first) {
@@ -177,7 +177,7 @@ func TestKeysAreAskedForSeldom(t *testing.T) {
 	if !proves(second) {
 		t.Error("while the issuer is away, known keys do not count")
 	}
-	if _, err := i.verifier().Subject(t.Context(), sign(t, second, jose.RS256, i.claims())); fault.KindOf(err) != fault.Busy {
+	if _, _, err := i.verifier().Subject(t.Context(), sign(t, second, jose.RS256, i.claims())); fault.KindOf(err) != fault.Busy {
 		t.Errorf("an issuer that was never reached: %v", err)
 	}
 }
