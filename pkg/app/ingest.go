@@ -74,6 +74,9 @@ func (a *App) ingest(ctx context.Context, c *Call, source ingest.Source, parsed 
 		if in.Own, in.OwnEmail, err = own.says(ctx, in.Message); err != nil {
 			return err
 		}
+		if in.AnonymousID != "" && in.OfBrowser(source) {
+			in.UserID = ""
+		}
 		stream, err := a.route(ctx, &in)
 		if err != nil {
 			return err
@@ -204,6 +207,9 @@ func (a *App) takeOne(ctx context.Context, c *Call, source ingest.Source, m inge
 		return fault.New(fault.Invalid, "invalid-event", "%s", reason)
 	}
 	in := intake.Message{Message: m, Fingerprint: ingest.Fingerprint(source.ID, m.MessageID)}
+	if in.AnonymousID != "" && in.OfBrowser(source) {
+		in.UserID = ""
+	}
 	stream, err := a.route(ctx, &in)
 	if err != nil {
 		return err

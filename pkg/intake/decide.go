@@ -61,6 +61,9 @@ func Understand(s State, c Take) (decided []eventstore.New, silent []string, err
 			}
 		}
 		if m.Part != OfOrder {
+			if c.Customer && m.OfBrowser(c.Source) {
+				m.Notes = together(m.Notes, []string{"context.consent:" + foreign.Untrusted})
+			}
 			choice, err := chosen(c, s.Record, m)
 			if err != nil {
 				return nil, nil, err

@@ -190,16 +190,19 @@ func heardOf(source ingest.Source, s customer.State, m Message) ([]any, error) {
 	return customer.Decide(s, customer.Identify{Source: heardFrom(source), ExternalID: m.ExternalID, At: m.OccurredAt})
 }
 
-// chosen is what a banner says was chosen about analytics, as events (ADR 27). A refusal is recorded of anybody, since it
-// must be kept to; a consent has a term, and may have ended by the time that it is told. One that was given nobody knows when may
-// be older than what is on record.
+// OfBrowser says whether a message is a page's or an app's word on what was chosen in its banner. That holds for the browser, and is no
+// word of the customer's whom it names: anybody can send it, in anybody's name (ADR 38).
+func (m Message) OfBrowser(source ingest.Source) bool {
+	return !source.Trusted && !m.Own && ingest.TellsChoice(m.Message)
+}
+
+// chosen is what a banner says was chosen about analytics, as events (ADR 27). A refusal is recorded also of somebody who was never
+// asked, since it must be kept to; a consent has a term, and may have ended by the time that it is told. One that was given nobody knows
+// when may be older than what is on record. A page's word on a customer changes nothing on record, in either direction.
 func chosen(c Take, s record.State, m Message) ([]any, error) {
 	granted, told := ingest.Chosen(m.Message)
-	agrees, asked := s.Consent.Stance(consent.Analytics, c.Now)
-	if told && granted && asked && !agrees && !c.Source.Trusted && !m.Own { // a page's word does not undo a refusal: anybody can say it
-		return nil, nil
-	}
-	if !told || granted && (s.Customer.Status == customer.StatusDeactivated || !consent.Expiry(m.OccurredAt).After(c.Now) || asked && m.Undated) {
+	_, asked := s.Consent.Stance(consent.Analytics, c.Now)
+	if !told || c.Customer && m.OfBrowser(c.Source) || granted && (s.Customer.Status == customer.StatusDeactivated || !consent.Expiry(m.OccurredAt).After(c.Now) || asked && m.Undated) {
 		return nil, nil
 	}
 	ip := m.Context.IP
