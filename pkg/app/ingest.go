@@ -270,7 +270,7 @@ func oneCommit(messages []intake.Message) bool {
 	size, claims := 0, 0
 	for _, m := range messages {
 		size += len(m.Raw) + 400
-		if m.Type == "identify" || strings.HasPrefix(m.Event, "Order ") {
+		if m.Type == "identify" || strings.HasPrefix(m.Means(), "Order ") {
 			claims++
 		}
 	}

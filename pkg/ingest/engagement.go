@@ -14,11 +14,11 @@ import (
 // that shops give to comparing products and reading reviews. Nothing for an event that is another, or lacks what it must
 // have.
 func engagement(m Message, p foreign.Object) any {
-	switch m.Event {
+	switch m.Means() {
 	case "Products Compared", "Product Compared":
 		ids := p.IDs(100, 128, "product_ids")
-		products, _ := p.Objects("products")
-		for _, product := range products {
+		list, _ := p.Objects(products...)
+		for _, product := range list {
 			if product := id(product, productNames(product)...); product != "" && len(ids) < 100 {
 				ids = append(ids, product)
 			}

@@ -292,7 +292,7 @@ func TestC3_NearlyAnOrder(t *testing.T) {
 		}
 	}
 	for _, event := range []string{"Song Played", "Order Updated", "Ordered"} {
-		m := one(t, "track", tracked(event, `{"order_id":"o1","total":19}`))
+		m := one(t, "track", tracked(event, `{"order_id":"o1","value":19}`))
 		if _, notes := ingest.Facts(m, server); notes != nil || ingest.Doubt(m, server) != "" {
 			t.Errorf("%s: %q", event, notes)
 		}

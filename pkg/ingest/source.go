@@ -47,7 +47,7 @@ func (s Source) Refuses(m Message) string {
 	case m.Type != "track":
 	case len(s.AllowedEvents) > 0 && !slices.Contains(s.AllowedEvents, m.Event):
 		return "this source may not send this event"
-	case s.RefuseUnknown && !slices.Contains(s.AllowedEvents, m.Event) && !slices.Contains(spec, m.Event):
+	case s.RefuseUnknown && !slices.Contains(s.AllowedEvents, m.Event) && !slices.Contains(spec, m.Means()):
 		return "the event is in no specification, and this source quarantines those"
 	}
 	return ""
@@ -60,7 +60,7 @@ func Behaviour(m Message, s Source) bool {
 	case "page", "screen":
 		return true
 	case "track":
-		return !s.Trusted || !strings.HasPrefix(m.Event, "Order ") && !strings.HasPrefix(m.Event, "Email ") && m.Event != "Unsubscribed"
+		return !s.Trusted || !strings.HasPrefix(m.Means(), "Order ") && !strings.HasPrefix(m.Event, "Email ") && m.Event != "Unsubscribed"
 	}
 	return false
 }

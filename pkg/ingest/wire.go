@@ -83,7 +83,7 @@ const NobodyNamed = "request neither has anonymousId nor userId"
 
 // followsUp says whether a message is about an order that is known already, which says whose it is.
 func (m Message) followsUp() bool {
-	return m.Type == "track" && FollowsUp(m.Event)
+	return m.Type == "track" && FollowsUp(m.Means())
 }
 
 // FollowsUp says whether a track event is about an order that must be known before it.

@@ -39,7 +39,7 @@ const (
 
 // Report is what a message reports of an order, nil for nothing.
 func Report(m ingest.Message, source ingest.Source) order.Report {
-	if m.Type != "track" || !strings.HasPrefix(m.Event, "Order ") {
+	if m.Type != "track" || !strings.HasPrefix(m.Means(), "Order ") {
 		return nil
 	}
 	facts, _ := ingest.Facts(m, source)
