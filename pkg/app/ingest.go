@@ -117,6 +117,8 @@ func (a *App) refused(source ingest.Source, m ingest.Message) (named ingest.Mess
 	told = intake.Report(named, source)
 	switch reason = source.Refuses(m); {
 	case reason != "" || !blocked || nobody && intake.FollowsUp(told):
+	case nobody && source.Trusted && ingest.FollowsUp(named.Means()):
+		reason = ingest.NoOrderNamed
 	case nobody:
 		reason = ingest.NobodyNamed
 	default:

@@ -287,3 +287,13 @@ func TestP5_TheApisOwnTimesAreStrict(t *testing.T) {
 		}
 	}
 }
+
+// TestC3_ARefundOfNoOrderSaysSo: what waits in the quarantine says what it lacks.
+func TestC3_ARefundOfNoOrderSaysSo(t *testing.T) {
+	w := begin(t)
+	_, key := w.source(trusted)
+	w.sends(key, "batch", `{"batch":[{"type":"track","messageId":"m1","event":"Order Refunded","properties":{"transaction_id":"re_1","total":1}}]}`).expect(200)
+	if list := w.quarantine("").Messages; len(list) != 1 || list[0].Reason != ingest.NoOrderNamed {
+		t.Errorf("quarantined: %+v", list)
+	}
+}

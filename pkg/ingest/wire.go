@@ -81,6 +81,10 @@ type Request struct {
 // NobodyNamed is why a message without ids is not taken.
 const NobodyNamed = "request neither has anonymousId nor userId"
 
+// NoOrderNamed is why a report of what became of an order is not taken: nothing says which order. Stripe's refunds carry the metadata that they
+// were made with, and not their payment's.
+const NoOrderNamed = "it is not said which order it is about: order_id is missing (of a refund of Stripe: in the refund's own metadata)"
+
 // followsUp says whether a message is about an order that is known already, which says whose it is.
 func (m Message) followsUp() bool {
 	return m.Type == "track" && FollowsUp(m.Means())
