@@ -61,6 +61,9 @@ func Scalar(raw json.RawMessage) string {
 	return text
 }
 
+// Unmarked is JSON without the byte order mark that some programs write before it, and parsers may ignore (RFC 8259, section 8.1).
+func Unmarked(data []byte) []byte { return bytes.TrimPrefix(data, []byte("\ufeff")) }
+
 // Clean makes JSON's text such that it can be stored and read again: half a surrogate pair, which is half an emoji that somebody cut,
 // and NUL become U+FFFD. Bytes that are no UTF-8 are ErrNotUTF8.
 func Clean(data []byte) (clean []byte, replaced bool, err error) {

@@ -12,13 +12,33 @@ import (
 // assumed is the currency of an event that names none, as the specification has it.
 const assumed = "USD"
 
-// currency is the currency of an event, "" for one that is told and cannot be read: amounts in it are then none.
+// currency is the currency of an event, "" for one that is told and cannot be read: amounts in it are then none. Where only its products
+// have one, it is theirs.
 func currency(p foreign.Object) string {
 	code, told := p.Currency("currency")
+	if told == foreign.Absent {
+		code, told = currencyOfProducts(p)
+	}
 	if told == foreign.Absent {
 		return assumed
 	}
 	return code
+}
+
+func currencyOfProducts(p foreign.Object) (code string, told foreign.Told) {
+	list, _ := p.Objects(products...)
+	for _, product := range list {
+		switch one, said := product.Currency("currency"); {
+		case said == foreign.Unread:
+			return "", said
+		case said == foreign.Read && code != "" && one != code:
+			p.Note("currency", foreign.Ambiguous)
+			return "", foreign.Unread
+		case said == foreign.Read:
+			code, told = one, said
+		}
+	}
+	return code, told
 }
 
 // minor returns the first of the members that says an amount, in minor units.
@@ -59,8 +79,10 @@ func lines(p foreign.Object, currency string) []order.Line {
 	list, _ := p.Objects(products...)
 	for _, product := range list {
 		worth, _ := minor(product, currency, price...)
+		id := id(product, productNames(product)...)
+		must(product, id, productNames(product)...)
 		lines = append(lines, order.Line{
-			ProductID: id(product, productNames(product)...), ProductName: product.Text(500, itemName...), Category: product.Text(200, itemGroup...), Quantity: pieces(product), PriceMinor: worth,
+			ProductID: id, ProductName: product.Text(500, itemName...), Category: product.Text(200, itemGroup...), Quantity: pieces(product), PriceMinor: worth,
 		})
 	}
 	return lines
@@ -75,6 +97,9 @@ func amount(p foreign.Object, names ...string) (a order.Amount, ok bool) {
 		return a, false
 	}
 	code, currency := p.Currency("currency")
+	if currency == foreign.Absent {
+		code, currency = currencyOfProducts(p)
+	}
 	if told == foreign.Absent {
 		return a, true
 	}
@@ -224,7 +249,7 @@ func commerce(m Message, p foreign.Object) any {
 			worth, _ := minor(p, currency, price...)
 			return activity.ProductViewed{
 				ProductID: product, ProductName: p.Text(500, itemName...), ProductCategory: p.Text(200, itemGroup...), PriceMinor: worth, Currency: currency,
-				ViewSource: viewSource(p.Text(50, "view_source")), SessionID: id(p, sessionID...), Context: context(m),
+				ViewSource: oneOf(p, "view_source", "search", "category", "recommendation", "direct"), SessionID: id(p, sessionID...), Context: context(m),
 			}
 		}
 	case "Product Added":
@@ -241,6 +266,15 @@ func commerce(m Message, p foreign.Object) any {
 		if cart, product := id(p, cartID...), id(p, productNames(p)...); must(p, cart, cartID...) && must(p, product, productNames(p)...) {
 			return activity.ItemRemovedFromCart{CartID: cart, ProductID: product, Quantity: pieces(p), Context: context(m)}
 		}
+	default:
+		return checkout(m, p)
+	}
+	return nil
+}
+
+// checkout maps what is done with a cart as a whole, likewise.
+func checkout(m Message, p foreign.Object) any {
+	switch m.Means() {
 	case "Cart Viewed":
 		if cart := id(p, cartID...); must(p, cart, cartID...) {
 			return activity.CartViewed{CartID: cart, Context: context(m)}
@@ -257,14 +291,20 @@ func commerce(m Message, p foreign.Object) any {
 			CartID: id(p, cartID...), OrderID: id(p, orderID...), CartValueMinor: value, Currency: currency, ItemCount: items, Context: context(m),
 		}
 	case "Checkout Step Completed":
-		if step := count(p, "step"); step != nil && *step >= 1 {
-			names := []string{"shipping", "payment", "review"}
-			done := activity.CheckoutStepCompleted{CheckoutID: id(p, checkoutID...), StepNumber: *step, Context: context(m)}
-			if *step <= int64(len(names)) {
-				done.Step = names[*step-1]
-			}
-			return done
+		step := count(p, "step")
+		if step == nil {
+			return nil
 		}
+		if *step < 1 {
+			p.Note("step", foreign.OutOfRange)
+			return nil
+		}
+		names := []string{"shipping", "payment", "review"}
+		done := activity.CheckoutStepCompleted{CheckoutID: id(p, checkoutID...), StepNumber: *step, Context: context(m)}
+		if *step <= int64(len(names)) {
+			done.Step = names[*step-1]
+		}
+		return done
 	}
 	return nil
 }
@@ -278,9 +318,12 @@ func count(p foreign.Object, name string) *int64 {
 	return &n
 }
 
-func viewSource(s string) string {
-	if slices.Contains([]string{"search", "category", "recommendation", "direct"}, s) {
-		return s
+// oneOf is a member's text that is one of a few, "" for none; another one is noted.
+func oneOf(p foreign.Object, name string, texts ...string) string {
+	text := p.Text(50, name)
+	if text != "" && !slices.Contains(texts, text) {
+		p.Note(name, foreign.Unknown)
+		return ""
 	}
-	return ""
+	return text
 }

@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -82,6 +83,16 @@ func names(p foreign.Object) (given, family *string) {
 // words is a text with one space between its words and none around them.
 func words(text string) string { return strings.Join(strings.Fields(text), " ") }
 
+// The names of an address's parts: Segment's (street, city, state, postalCode, country), ours, Shopify's (address1, province, zip) and other shops'.
+var (
+	line1      = []string{"street", "line1", "address1", "street1", "streetAddress", "addressLine1"}
+	line2      = []string{"line2", "address2", "street2", "addressLine2"}
+	city       = []string{"city", "town"}
+	region     = []string{"state", "region", "province"}
+	postalCode = []string{"postalCode", "zip", "postcode", "zipCode"}
+	country    = []string{"country"}
+)
+
 // address is what is said of an address, part by part: what is not told of it stays, and a null in the place of all of it clears every part.
 func address(p foreign.Object) customer.AddressPatch {
 	if p.Null("address") {
@@ -90,9 +101,12 @@ func address(p foreign.Object) customer.AddressPatch {
 	}
 	a := p.Object("address")
 	part := func(limit int, names ...string) *string { return field(a, a.Text(limit, names...), names...) }
+	if len(a.Others(slices.Concat(line1, line2, city, region, postalCode, country)...)) > 0 {
+		p.Note("address", foreign.Unknown)
+	}
 	return customer.AddressPatch{
-		Line1: part(200, "street", "line1"), Line2: part(200, "line2"), City: part(100, "city"), Region: part(100, "state", "region"),
-		PostalCode: part(20, "postalCode", "zip"), Country: part(60, "country"),
+		Line1: part(200, line1...), Line2: part(200, line2...), City: part(100, city...), Region: part(100, region...),
+		PostalCode: part(20, postalCode...), Country: part(60, country...),
 	}
 }
 

@@ -124,6 +124,7 @@ func Parse(body []byte, kind string, receivedAt time.Time) (Request, error) {
 // ParseAtMost is Parse of a body with at most so many messages; one with more is Invalid, "too-large", before any of them is
 // understood.
 func ParseAtMost(body []byte, kind string, most int, receivedAt time.Time) (Request, error) {
+	body = foreign.Unmarked(body)
 	if kind == "batch" {
 		return parseBatch(body, most, receivedAt)
 	}
@@ -198,7 +199,7 @@ func message(raw []byte, origin Origin, shared common, receivedAt time.Time) (Me
 		Properties: o.JSON("properties"), Traits: o.JSON("traits"), Raw: raw, Origin: origin,
 	}
 	if m.Type == "" {
-		m.Type = o.Text(20, "type")
+		m.Type = strings.ToLower(strings.TrimSpace(o.Text(20, "type")))
 	}
 	m.UserID, m.AnonymousID = o.ID(MaxEventBytes, "userId"), o.ID(MaxEventBytes, "anonymousId")
 	m.PreviousID, m.GroupID = o.ID(MaxEventBytes, "previousId"), o.ID(MaxEventBytes, "groupId")
