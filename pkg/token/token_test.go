@@ -137,6 +137,27 @@ func TestWhatATokenProves(t *testing.T) {
 	}
 }
 
+// TestS1_TheAddressThatTheIssuerVerified is told, and no other.
+func TestS1_TheAddressThatTheIssuerVerified(t *testing.T) {
+	i := open(t)
+	key := rsaKey(t, "k1")
+	i.publishes(key)
+	v := i.verifier()
+	const ada = "ada@mail.example"
+	for _, c := range []struct {
+		verified any
+		want     string
+	}{{true, ada}, {"true", ada}, {false, ""}, {"false", ""}, {nil, ""}, {1, ""}, {[]string{"true"}, ""}} {
+		id, email, err := v.Subject(t.Context(), sign(t, key, jose.RS256, i.claims("email", ada, "email_verified", c.verified)))
+		if err != nil || id != "u1" || email != c.want {
+			t.Errorf("verified %v: %q, %q, %v", c.verified, id, email, err)
+		}
+	}
+	if id, email, err := v.Subject(t.Context(), sign(t, key, jose.RS256, i.claims("email", []int{7}, "email_verified", true))); err != nil || id != "u1" || email != "" {
+		t.Errorf("an address that is none: %q, %q, %v", id, email, err)
+	}
+}
+
 // TestKeysAreAskedForSeldom: rotated keys are found, and forged tokens make nobody ask without end.
 func TestKeysAreAskedForSeldom(t *testing.T) {
 	i := open(t)
