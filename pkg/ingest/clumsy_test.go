@@ -75,6 +75,25 @@ func TestP5_AddressesOfOtherShops(t *testing.T) {
 	}
 }
 
+// TestP6_NotANumber costs its field, and not the batch.
+func TestP6_NotANumber(t *testing.T) {
+	r, err := ingest.Parse([]byte(`{"batch":[{"type":"track","userId":"u1","event":"Order Completed","properties":{"order_id":"NaN \\","total":NaN,"tax":-Infinity,"x":[Infinity, "\"NaN"]}},
+		{"type":"page","userId":"u1"}],"sentAt":NaN}`), "batch", received)
+	if err != nil || len(r.Messages) != 2 || !slices.Equal(r.Messages[1].Notes, []string{"sentAt:unreadable"}) {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	facts, notes := ingest.Facts(r.Messages[0], server)
+	if want := []string{"properties.total:unreadable", "properties.tax:unreadable"}; !slices.Equal(notes, want) {
+		t.Errorf("notes are %q, want %q", notes, want)
+	}
+	if kept, ok := facts[0].(activity.EventTracked); !ok || string(kept.Properties) != `{"order_id":"NaN \\","tax":"-Infinity","total":"NaN","x":["Infinity","\"NaN"]}` {
+		t.Errorf("kept as %+v", facts[0])
+	}
+	if key := ingest.WriteKey([]byte(`{"batch":[{"x":NaN}],"writeKey":"k"}`)); key != "k" {
+		t.Errorf("the key is %q", key)
+	}
+}
+
 // TestP6_AMarkBeforeTheBody and a type in capitals say nothing else than without them.
 func TestP6_AMarkBeforeTheBody(t *testing.T) {
 	const message = `{"writeKey":"k","type":"TRACK","userId":"u1","event":"x"}`

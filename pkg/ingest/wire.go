@@ -124,7 +124,7 @@ func Parse(body []byte, kind string, receivedAt time.Time) (Request, error) {
 // ParseAtMost is Parse of a body with at most so many messages; one with more is Invalid, "too-large", before any of them is
 // understood.
 func ParseAtMost(body []byte, kind string, most int, receivedAt time.Time) (Request, error) {
-	body = foreign.Unmarked(body)
+	body = foreign.JSON(body)
 	if kind == "batch" {
 		return parseBatch(body, most, receivedAt)
 	}
