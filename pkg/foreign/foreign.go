@@ -407,6 +407,16 @@ func (o Object) Over(beneath Object) Object {
 	return Object{members: members, path: o.path, notes: o.notes}
 }
 
+// With is the object with a member more, which is a text.
+func (o Object) With(name, text string) Object {
+	members := maps.Clone(o.members)
+	if members == nil {
+		members = map[string]json.RawMessage{}
+	}
+	members[name], _ = json.Marshal(text) // a text always has a form
+	return Object{members: members, path: o.path, notes: o.notes}
+}
+
 // kind is the first byte of a JSON value.
 func kind(raw json.RawMessage) byte {
 	for _, c := range raw {

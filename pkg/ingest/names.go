@@ -22,8 +22,8 @@ var (
 	total      = []string{"total", "revenue", "value"}
 	products   = []string{"products", "items", "contents"}
 	price      = []string{"price", "item_price"}
-	itemName   = []string{"name", "item_name"}
-	itemGroup  = []string{"category", "item_category"}
+	itemName   = []string{"name", "item_name", "content_name"}
+	itemGroup  = []string{"category", "item_category", "content_category"}
 	query      = []string{"query", "search_term", "search_string"}
 )
 
@@ -63,9 +63,17 @@ func oneProduct(p foreign.Object) foreign.Object {
 	if id(p, productNames(p)...) != "" {
 		return p
 	}
-	if list, _ := p.Objects(products...); len(list) == 1 {
+	list, _ := p.Objects(products...)
+	var ids []string // as Meta's pixel tells them that says no more
+	if len(list) == 0 {
+		ids = p.IDs(foreign.MaxObjects, 128, "content_ids")
+	}
+	switch {
+	case len(list) == 1:
 		return list[0].Over(p)
-	} else if ids := p.IDs(2, 128, "content_ids"); len(list) > 1 || len(ids) > 1 {
+	case len(ids) == 1:
+		return p.With("product_id", ids[0])
+	case len(list) > 1 || len(ids) > 1:
 		p.Note("products", foreign.Ambiguous)
 	}
 	return p

@@ -104,6 +104,8 @@ func TestC3_BehaviourAsOthersTellIt(t *testing.T) {
 		{"view_item", `{"currency":"EUR","value":9.5,"items":[{"item_id":"p1","item_name":"Tea","item_category":"Food","price":9.5}]}`,
 			activity.ProductViewed{ProductID: "p1", ProductName: "Tea", ProductCategory: "Food", PriceMinor: 950, Currency: "EUR"}},
 		{"ViewContent", `{"currency":"EUR","contents":[{"id":"p1","item_price":9.5}]}`, activity.ProductViewed{ProductID: "p1", PriceMinor: 950, Currency: "EUR"}},
+		{"ViewContent", `{"content_ids":["p1"],"content_type":"product","content_name":"Tea","content_category":"Food"}`,
+			activity.ProductViewed{ProductID: "p1", ProductName: "Tea", ProductCategory: "Food", Currency: "USD"}},
 		{"add_to_cart", `{"cart_id":"k1","currency":"EUR","items":[{"item_id":"p1","price":2,"quantity":3}]}`,
 			activity.ItemAddedToCart{CartID: "k1", ProductID: "p1", Quantity: 3, PriceMinor: 200, Currency: "EUR"}},
 		{"remove_from_cart", `{"cart_id":"k1","items":[{"item_id":"p1"}]}`, activity.ItemRemovedFromCart{CartID: "k1", ProductID: "p1", Quantity: 1}},
