@@ -95,7 +95,7 @@ func TestS9_AConsentIsProven(t *testing.T) {
 	}
 	page := s.source("browser")
 	page.says("/v1/track", m{
-		"userId": c.id, "event": "Segment Consent Preference Updated", "context": m{"ip": "192.0.2.1", "consent": m{"categoryPreferences": m{"Analytics": true}}},
+		"userId": c.id, "event": "Segment Consent Preference Updated", "context": m{"ip": "192.0.2.1", "userToken": s.tokenOf(c.id), "consent": m{"categoryPreferences": m{"Analytics": true}}},
 	}).expect(200)
 	granted = c.pages(c.path("/events?limit=500&types=ConsentGranted"), "events")
 	if len(granted) != 2 || at(granted[1]["data"], "ipAddress") != "127.0.0.1" {

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -374,7 +375,13 @@ func TestAnalyticsConsentGatesBehaviour(t *testing.T) {
 // chooses is a banner telling what somebody chose.
 func (c source) chooses(who m, categories m) {
 	c.Helper()
-	message := m{"event": "Segment Consent Preference Updated", "messageId": unique("choice"), "context": m{"userAgent": "Firefox", "consent": m{"categoryPreferences": categories}}}
+	context := m{"userAgent": "Firefox", "consent": m{"categoryPreferences": categories}}
+	if token, own := who["token"]; own { // the customer's own, which proves that it is their word
+		who = maps.Clone(who)
+		delete(who, "token")
+		context["userToken"] = token
+	}
+	message := m{"event": "Segment Consent Preference Updated", "messageId": unique("choice"), "context": context}
 	for name, value := range who {
 		message[name] = value
 	}
@@ -386,7 +393,7 @@ func TestBannersChoicesAreRecorded(t *testing.T) {
 	s := begin(t)
 	page := s.source("browser")
 	c := s.consents() // to marketing by email
-	who := m{"userId": c.id}
+	who, nobodys := m{"userId": c.id, "token": s.tokenOf(c.id)}, m{"userId": c.id}
 	page.chooses(who, m{"Advertising": true, "Functional": false})
 	page.chooses(who, m{})
 	if n := c.happened("ConsentGranted") + c.happened("ConsentRevoked"); n != 1 {
@@ -409,6 +416,10 @@ func TestBannersChoicesAreRecorded(t *testing.T) {
 		t.Errorf("recorded by %v", granted[1]["actor"])
 	}
 	page.says("/v1/page", m{"userId": c.id}).expect(200)
+	page.chooses(nobodys, m{"Analytics": false}) // anybody can say so in the name of another
+	if c.happened("ConsentRevoked") != 0 {
+		t.Error("a stranger ended the consent")
+	}
 	page.chooses(who, m{"Analytics": false, "Marketing": false})
 	page.chooses(who, m{"Analytics": false})
 	page.says("/v1/page", m{"userId": c.id}).expect(200) // of a page that says nothing about consent
@@ -416,7 +427,7 @@ func TestBannersChoicesAreRecorded(t *testing.T) {
 		t.Errorf("%d × revoked, %d pages", c.happened("ConsentRevoked"), c.happened("PageViewed"))
 	}
 	s.get("/v1/consents?purpose=marketing&channel=email").has("customers.0.customerId", c.id) // which no banner ends
-	page.chooses(who, m{"Analytics": true})                                                   // anybody can say so in the name of another: after a refusal it takes more
+	page.chooses(nobodys, m{"Analytics": true})
 	page.says("/v1/page", m{"userId": c.id}).expect(200)
 	if c.happened("ConsentGranted") != 2 || c.happened("PageViewed") != 1 {
 		t.Errorf("after a refusal: %d × granted, %d pages", c.happened("ConsentGranted"), c.happened("PageViewed"))
@@ -428,7 +439,7 @@ func TestBannersChoicesAreRecorded(t *testing.T) {
 	}
 
 	// Who is known by nothing else.
-	page.chooses(m{"userId": "stranger"}, m{"analytics": false})
+	s.source("server").chooses(m{"userId": "stranger"}, m{"analytics": false})
 	page.says("/v1/page", m{"userId": "stranger"}).expect(200)
 	stranger := s.known("stranger")
 	if got := typesOf(stranger.events()); !slices.Equal(got, []string{"CustomerCreated", "ConsentRevoked"}) {
@@ -439,13 +450,17 @@ func TestBannersChoicesAreRecorded(t *testing.T) {
 		t.Errorf("granted at no time: %s", shown.body)
 	}
 
-	// Visitors choose too.
+	// Visitors choose too, and change their minds; who they are said to be is no matter.
+	page.chooses(m{"anonymousId": "a3", "userId": c.id}, m{"analytics": false})
+	page.says("/v1/page", m{"anonymousId": "a3"}).expect(200)
+	page.chooses(m{"anonymousId": "a3"}, m{"analytics": true})
+	page.says("/v1/page", m{"anonymousId": "a3"}).expect(200)
 	page.chooses(m{"anonymousId": "a1"}, m{"analytics": false})
 	page.says("/v1/page", m{"anonymousId": "a1"}).expect(200)
 	page.chooses(m{"anonymousId": "a2"}, m{"analytics": true})
 	cautious := s.source("browser", "analyticsConsent", "required")
 	cautious.says("/v1/page", m{"anonymousId": "a2"}).expect(200)
-	for id, want := range map[string]int{"a1": 1, "a2": 3} { // the refusal; the consent, its report and the page
+	for id, want := range map[string]int{"a1": 1, "a2": 3, "a3": 4} { // the refusal; the consent, its report and the page
 		n := 0
 		for e, err := range s.system.App.Log.Events(t.Context(), "VISITOR#"+id, 1, 0) {
 			if err != nil {
@@ -469,7 +484,7 @@ func TestBannersChoicesThatAreLate(t *testing.T) {
 	page := s.source("browser")
 	c := s.registers()
 	tell := func(yes bool, at string) {
-		page.chooses(m{"userId": c.id, "timestamp": at}, m{"Analytics": yes})
+		page.chooses(m{"userId": c.id, "token": s.tokenOf(c.id), "timestamp": at}, m{"Analytics": yes})
 	}
 	tell(true, "2019-01-01T00:00:00Z") // and has ended since
 	if n := c.happened("ConsentGranted"); n != 0 {

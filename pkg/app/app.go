@@ -4,6 +4,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -12,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -95,8 +97,9 @@ type Access interface {
 
 // Tokens proves who customers are by tokens of theirs.
 type Tokens interface {
-	// Subject is the customer's id as the business uses it; Unauthorized for a token that proves nothing, Busy where nobody can say.
-	Subject(ctx context.Context, token string) (string, error)
+	// Subject is the customer's id as the business uses it, and the address that the issuer has verified, "" for none; Unauthorized for a
+	// token that proves nothing, Busy where nobody can say.
+	Subject(ctx context.Context, token string) (id, email string, err error)
 }
 
 // Bus takes events to be published.
@@ -489,7 +492,7 @@ func decodePatch(c *Call, in any) error {
 	d.DisallowUnknownFields()
 	d.UseNumber()
 	if err := d.Decode(in); err != nil {
-		return fault.New(fault.Invalid, "invalid-json", "%s", jsonDetail(err))
+		return fault.New(fault.Invalid, "invalid-json", "%s", cmp.Or(wrongTime(body, in), jsonDetail(err)))
 	}
 	if _, err := d.Token(); err != io.EOF {
 		return fault.New(fault.Invalid, "invalid-json", "the body must be one JSON object")
@@ -505,10 +508,26 @@ func jsonDetail(err error) string {
 	if name, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok && len(name) < 100 {
 		return "there is no field " + name
 	}
-	if _, ok := errors.AsType[*time.ParseError](err); ok {
-		return "a time must be of the form 2006-01-02T15:04:05Z"
-	}
 	return "the body is not valid JSON"
+}
+
+// wrongTime says which of a request's times is none, "" for none of them: the decoder does not tell the field.
+func wrongTime(body string, in any) string {
+	var members map[string]json.RawMessage
+	if json.Unmarshal([]byte(body), &members) != nil {
+		return ""
+	}
+	for _, field := range reflect.VisibleFields(reflect.Indirect(reflect.ValueOf(in)).Type()) {
+		kind := field.Type
+		if kind.Kind() == reflect.Pointer {
+			kind = kind.Elem()
+		}
+		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+		if raw, told := members[name]; told && kind == reflect.TypeFor[time.Time]() && json.Unmarshal(raw, new(time.Time)) != nil {
+			return "field " + name + " must be a time of the form 2006-01-02T15:04:05Z (RFC 3339, with Z or an offset)"
+		}
+	}
+	return ""
 }
 
 func (a *App) correlation(c *Call) string {

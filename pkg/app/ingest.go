@@ -71,14 +71,17 @@ func (a *App) ingest(ctx context.Context, c *Call, source ingest.Source, parsed 
 		}
 		in := intake.Message{Message: m, Fingerprint: ingest.Fingerprint(source.ID, m.MessageID)}
 		var err error
-		if in.Own, err = own.says(ctx, in.Message); err != nil {
+		if in.Own, in.OwnEmail, err = own.says(ctx, in.Message); err != nil {
 			return err
+		}
+		if in.AnonymousID != "" && in.OfBrowser(source) {
+			in.UserID = ""
 		}
 		stream, err := a.route(ctx, &in)
 		if err != nil {
 			return err
 		}
-		if told != nil && ingest.FollowsUp(in.Event) {
+		if told != nil && in.FollowsUp() {
 			reports = append(reports, reportOf(source, told.Order(), stream, in))
 		} else {
 			messages.add(stream, in)
@@ -113,7 +116,9 @@ func (a *App) refused(source ingest.Source, m ingest.Message) (named ingest.Mess
 	named, blocked := intake.Named(m, a.Settings.Placeholders)
 	told = intake.Report(named, source)
 	switch reason = source.Refuses(m); {
-	case reason != "" || !blocked || nobody && told != nil && ingest.FollowsUp(m.Event):
+	case reason != "" || !blocked || nobody && told != nil && named.FollowsUp():
+	case nobody && source.Trusted && named.FollowsUp():
+		reason = ingest.NoOrderNamed
 	case nobody:
 		reason = ingest.NobodyNamed
 	default:
@@ -204,6 +209,9 @@ func (a *App) takeOne(ctx context.Context, c *Call, source ingest.Source, m inge
 		return fault.New(fault.Invalid, "invalid-event", "%s", reason)
 	}
 	in := intake.Message{Message: m, Fingerprint: ingest.Fingerprint(source.ID, m.MessageID)}
+	if in.AnonymousID != "" && in.OfBrowser(source) {
+		in.UserID = ""
+	}
 	stream, err := a.route(ctx, &in)
 	if err != nil {
 		return err
@@ -215,7 +223,7 @@ func (a *App) takeOne(ctx context.Context, c *Call, source ingest.Source, m inge
 			return err
 		case known:
 			return a.fileOne(ctx, c, source, owner, reportOf(source, told.Order(), stream, in))
-		case ingest.FollowsUp(m.Event):
+		case m.FollowsUp():
 			return fault.New(fault.Rejected, order.Contradicts, notTold)
 		}
 	}
@@ -264,7 +272,7 @@ func oneCommit(messages []intake.Message) bool {
 	size, claims := 0, 0
 	for _, m := range messages {
 		size += len(m.Raw) + 400
-		if m.Type == "identify" || strings.HasPrefix(m.Event, "Order ") {
+		if m.Type == "identify" || strings.HasPrefix(m.Means(), "Order ") {
 			claims++
 		}
 	}
@@ -291,12 +299,13 @@ func (a *App) takeAll(ctx context.Context, c *Call, source ingest.Source, stream
 	take := intake.Take{Customer: isCustomer, Source: source, Messages: messages, Controller: a.Settings.DataController, EmailsTaken: map[string]bool{}, Placed: map[string]bool{}}
 	emails := map[string]string{} // addresses by the keys of their claims
 	var decided []eventstore.New
+	var silent []string
 	paid := 0 // people taken from the budgets
 	command := eventstore.Command{
 		Stream: stream, Folds: []eventstore.AnyFold{record.Fold, ingest.SeenFold}, Fact: true,
 		Meta: eventstore.Meta{Actor: c.Actor, Source: source.Kind, CorrelationID: a.correlation(c)},
 		Decide: func(h *eventstore.Head) (eventstore.Decision, error) {
-			events, err := a.decideTake(ctx, h, take)
+			events, unkept, err := a.decideTake(ctx, h, take)
 			if err != nil {
 				return eventstore.Decision{}, err
 			}
@@ -306,7 +315,7 @@ func (a *App) takeAll(ctx context.Context, c *Call, source ingest.Source, stream
 				}
 				paid = people
 			}
-			decided = events
+			decided, silent = events, unkept
 			return a.claimed(ctx, h, events, emails)
 		},
 	}
@@ -315,7 +324,7 @@ func (a *App) takeAll(ctx context.Context, c *Call, source ingest.Source, stream
 		taken, ok := errors.AsType[*eventstore.TakenError](err)
 		switch {
 		case err == nil:
-			c.unread.add(decided)
+			c.unread.add(decided, silent)
 			return nil
 		case emailTaken(err):
 			take.EmailsTaken[emails[taken.Key]] = true
@@ -339,24 +348,24 @@ func (a *App) takeAll(ctx context.Context, c *Call, source ingest.Source, stream
 	return fault.New(fault.Busy, "busy", "try again")
 }
 
-// decideTake decides on messages, with the histories of the orders that this needs, as they are at the head.
-func (a *App) decideTake(ctx context.Context, h *eventstore.Head, take intake.Take) ([]eventstore.New, error) {
+// decideTake decides on messages, with the histories of the orders that this needs, as they are at the head. silent are
+// the notes of messages that become no event.
+func (a *App) decideTake(ctx context.Context, h *eventstore.Head, take intake.Take) (events []eventstore.New, silent []string, err error) {
 	take.Now, take.Past = h.Now, map[string]order.History{}
-	var err error
 	if take.Known, err = a.knownMessages(ctx, h, take.Messages); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	for {
-		events, err := intake.Decide(intake.State{Record: record.Fold.Of(h), Seen: ingest.SeenFold.Of(h)}, take)
+		events, silent, err := intake.Understand(intake.State{Record: record.Fold.Of(h), Seen: ingest.SeenFold.Of(h)}, take)
 		needed, ok := errors.AsType[*order.PastError](err)
 		if !ok {
-			return events, err
+			return events, silent, err
 		}
 		if _, known := take.Past[needed.OrderID]; known {
-			return nil, err
+			return nil, nil, err
 		}
 		if take.Past[needed.OrderID], err = a.orderHistory(ctx, h, needed.OrderID); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
 }

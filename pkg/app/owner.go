@@ -17,31 +17,33 @@ const maxTokens = 10
 type owners struct {
 	tokens   Tokens
 	header   string
-	subjects map[string]string // by token, "" for one that proves nothing
+	subjects map[string]subject // by token, the zero one for one that proves nothing
 }
 
-// says tells whether a message is the word of the customer whom it names. Busy where nobody can say now: the client tries again.
-func (o *owners) says(ctx context.Context, m ingest.Message) (bool, error) {
+type subject struct{ id, email string }
+
+// says tells whether a message is the word of the customer whom it names, and the address that the token's issuer has verified. Busy where
+// nobody can say now: the client tries again.
+func (o *owners) says(ctx context.Context, m ingest.Message) (own bool, email string, err error) {
 	token := cmp.Or(m.Context.UserToken, o.header)
 	if o.tokens == nil || token == "" || m.UserID == "" {
-		return false, nil
+		return false, "", nil
 	}
-	subject, known := o.subjects[token]
+	s, known := o.subjects[token]
 	if !known {
 		if len(o.subjects) == maxTokens {
-			return false, nil
+			return false, "", nil
 		}
-		var err error
-		if subject, err = o.tokens.Subject(ctx, token); err != nil {
+		if s.id, s.email, err = o.tokens.Subject(ctx, token); err != nil {
 			if fault.KindOf(err) != fault.Unauthorized {
-				return false, err
+				return false, "", err
 			}
 			slog.InfoContext(ctx, "user token proves nothing", "error", err) // the library's words, without the token
 		}
 		if o.subjects == nil {
-			o.subjects = map[string]string{}
+			o.subjects = map[string]subject{}
 		}
-		o.subjects[token] = subject
+		o.subjects[token] = s
 	}
-	return subject != "" && subject == m.UserID, nil
+	return s.id != "" && s.id == m.UserID, s.email, nil
 }

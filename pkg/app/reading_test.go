@@ -12,6 +12,7 @@ import (
 
 	"defter/pkg/activity"
 	"defter/pkg/ingest"
+	"defter/pkg/lambdaio"
 	"defter/pkg/order"
 	"defter/pkg/view"
 )
@@ -248,6 +249,51 @@ func TestP6_TrimmingsLoseNoOrder(t *testing.T) {
 		t.Errorf("an empty list of properties: %+v", history[len(history)-1].Data)
 	}
 	if list := w.quarantine("").Messages; len(list) != 0 {
+		t.Errorf("quarantined: %+v", list)
+	}
+}
+
+// TestP5_TheApisOwnTimesAreStrict: each says by its name which form it wants.
+func TestP5_TheApisOwnTimesAreStrict(t *testing.T) {
+	w := begin(t)
+	id := w.register(`{"email":"ada@mail.example","termsAccepted":true}`)
+	const form = " must be a time of the form 2006-01-02T15:04:05Z"
+	for _, c := range []struct {
+		handler             lambdaio.Handler
+		method, route, path string
+		field               string
+	}{
+		{SetPreferences(w.App), "PUT", "/v1/customers/{id}/preferences", "/v1/customers/" + id + "/preferences", "updatedAt"},
+		{ShipOrder(w.App), "POST", "/v1/orders/{id}/shipment", "/v1/orders/o1/shipment", "shippedAt"},
+		{DeliverOrder(w.App), "POST", "/v1/orders/{id}/delivery", "/v1/orders/o1/delivery", "deliveredAt"},
+	} {
+		for _, wrong := range []string{`"2026-03-01 12:00:00"`, `"2026-03-01T12:00:00"`, `"2026-03-01"`, `1767225600`, `"yesterday"`, `""`, `{}`} {
+			answer := w.call(c.handler, c.method, c.route, c.path, `{"`+c.field+`":`+wrong+`}`, withKey).expect(400)
+			if !strings.Contains(answer.body, c.field+form) {
+				t.Errorf("%s %s is answered %s", c.field, wrong, answer.body)
+			}
+		}
+	}
+	for _, query := range []string{"asOf=yesterday", "asOf=1767225600"} {
+		answer := w.call(GetCustomer(w.App), "GET", "/v1/customers/{id}", "/v1/customers/"+id+"?"+query, "", withKey).expect(400)
+		if !strings.Contains(answer.body, "asOf"+form) {
+			t.Errorf("%s is answered %s", query, answer.body)
+		}
+	}
+	for _, param := range []string{"from", "to"} {
+		answer := w.call(ListEvents(w.App), "GET", "/v1/customers/{id}/events", "/v1/customers/"+id+"/events?"+param+"=yesterday", "", withKey).expect(400)
+		if !strings.Contains(answer.body, param+form) {
+			t.Errorf("%s is answered %s", param, answer.body)
+		}
+	}
+}
+
+// TestC3_ARefundOfNoOrderSaysSo: what waits in the quarantine says what it lacks.
+func TestC3_ARefundOfNoOrderSaysSo(t *testing.T) {
+	w := begin(t)
+	_, key := w.source(trusted)
+	w.sends(key, "batch", `{"batch":[{"type":"track","messageId":"m1","event":"Order Refunded","properties":{"transaction_id":"re_1","total":1}}]}`).expect(200)
+	if list := w.quarantine("").Messages; len(list) != 1 || list[0].Reason != ingest.NoOrderNamed {
 		t.Errorf("quarantined: %+v", list)
 	}
 }

@@ -19,21 +19,24 @@ type unread struct {
 	reasons map[string]int
 }
 
-// add counts the notes of a commit, those of a message that became several events once.
-func (u *unread) add(events []eventstore.New) {
+// add counts the notes of a commit, those of a message that became several events once, and those of messages that became none.
+func (u *unread) add(events []eventstore.New, silent []string) {
 	if u == nil {
 		return
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	if u.reasons == nil {
+		u.reasons = map[string]int{}
+	}
+	for _, note := range silent {
+		u.reasons[foreign.Reason(note)]++
+	}
 	noted := map[string]bool{}
 	for _, e := range events {
 		for _, note := range e.Notes {
 			if key := e.Message + " " + note; !noted[key] {
 				noted[key] = true
-				if u.reasons == nil {
-					u.reasons = map[string]int{}
-				}
 				u.reasons[foreign.Reason(note)]++
 			}
 		}

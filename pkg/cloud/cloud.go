@@ -39,7 +39,7 @@ func Run(build func(*app.App) lambdaio.Handler, parts ...Part) {
 	if err != nil {
 		fatal("read the environment", err)
 	}
-	lambda.StartWithOptions(build(New(c, settings, parts...)), lambda.WithContext(ctx))
+	lambda.StartWithOptions(lambdaio.BehindEdge(build(New(c, settings, parts...)), settings.EdgeKey), lambda.WithContext(ctx))
 }
 
 func fatal(doing string, err error) {

@@ -32,6 +32,7 @@ type Settings struct {
 	MasterKey                          string
 	APIKeySecret                       string
 	EmailFrom, PublicURL               string
+	EdgeKey                            string // what proves that a request came by the deployment's CDN; "" for none
 	ArchiveBucket                      string
 	WelcomeDelay, KeepBehaviour        time.Duration
 	ReturnWindow, CartIdle             time.Duration
@@ -50,7 +51,7 @@ func Environment() (Settings, error) {
 		Bus: os.Getenv("DEFTER_BUS"), EmailQueue: os.Getenv("DEFTER_EMAIL_QUEUE"), Journeys: os.Getenv("DEFTER_JOURNEYS"),
 		MasterKey: os.Getenv("DEFTER_MASTER_KEY"), APIKeySecret: os.Getenv("DEFTER_API_KEY_SECRET"),
 		Payments: os.Getenv("DEFTER_PAYMENTS"), Erasures: os.Getenv("DEFTER_ERASURES"), PaymentProvider: os.Getenv("DEFTER_PAYMENT_PROVIDER"), PaymentKeySecret: os.Getenv("DEFTER_PAYMENT_KEY_SECRET"),
-		ArchiveBucket: os.Getenv("DEFTER_ARCHIVE_BUCKET"), DataController: os.Getenv("DEFTER_DATA_CONTROLLER"),
+		ArchiveBucket: os.Getenv("DEFTER_ARCHIVE_BUCKET"), EdgeKey: os.Getenv("DEFTER_EDGE_KEY"), DataController: os.Getenv("DEFTER_DATA_CONTROLLER"),
 		MarketingUnverified: os.Getenv("DEFTER_MARKETING_TO") == "any",
 		UserTokenIssuer:     os.Getenv("DEFTER_USER_TOKEN_ISSUER"), UserTokenAudience: os.Getenv("DEFTER_USER_TOKEN_AUDIENCE"),
 		EmailFrom: os.Getenv("DEFTER_EMAIL_FROM"), PublicURL: os.Getenv("DEFTER_PUBLIC_URL"),

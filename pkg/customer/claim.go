@@ -92,23 +92,24 @@ func (c Claims) Values() map[string]any {
 	return values
 }
 
-// claim decides on a Claim.
-func claim(s State, c Claim) []any {
-	var events []any
+// claim decides on a Claim. beyond says that traits were left out for which there is no room.
+func claim(s State, c Claim) (events []any, beyond bool) {
+	if s.Status == StatusErased || s.Status == StatusErasing {
+		return nil, false // suppressed, as Identify is
+	}
 	if s.Status == StatusNone && !c.Visitor {
 		events = append(events, Created{ExternalID: c.ExternalID, Source: c.Source, IPAddress: c.IPAddress, UserAgent: c.UserAgent})
 	}
-	fits := s.Claims.fitting(c)
+	fits, beyond := s.Claims.fitting(c)
 	if len(fits.Traits) > 0 || fits.GroupID != "" {
 		events = append(events, fits)
 	}
-	return events
+	return events, beyond
 }
 
-// fitting is what of a claim says something new and leaves the claims within their limits, by name.
-func (c Claims) fitting(claim Claim) TraitsClaimed {
+// fitting is what of a claim says something new and leaves the claims within their limits, by name. beyond says that not all of it does.
+func (c Claims) fitting(claim Claim) (fits TraitsClaimed, beyond bool) {
 	given := TraitsClaimed{claim.Traits, claim.GroupID}.traits()
-	fits := TraitsClaimed{}
 	count, size := len(c), sizeOf(c.Values())
 	for _, name := range slices.Sorted(maps.Keys(given)) {
 		value := given[name]
@@ -117,6 +118,7 @@ func (c Claims) fitting(claim Claim) TraitsClaimed {
 		}
 		known, had := c[name]
 		if !had && (count == MaxClaimed || size >= MaxClaimedBytes) { // junk is not looked at any closer
+			beyond = true
 			continue
 		}
 		more := size + claimedSize(name, value)
@@ -124,6 +126,7 @@ func (c Claims) fitting(claim Claim) TraitsClaimed {
 			more -= claimedSize(name, known.Value)
 		}
 		if more > MaxClaimedBytes {
+			beyond = true
 			continue
 		}
 		if size = more; !had {
@@ -138,7 +141,7 @@ func (c Claims) fitting(claim Claim) TraitsClaimed {
 		}
 		fits.Traits[name] = value
 	}
-	return fits
+	return fits, beyond
 }
 
 // claimedSize is what a trait adds to the size of all; one that was taken back adds nothing.

@@ -68,6 +68,7 @@ type Identify struct {
 	EmailTaken bool   // another customer has this address
 	ClearEmail bool   // there is none
 	Profile    UpdateProfile
+	Address    AddressPatch // in the place of the profile's, which is a whole one
 	Source     string
 	ExternalID string
 	IPAddress  string

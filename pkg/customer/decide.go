@@ -24,6 +24,8 @@ const (
 	MaxUnlinked       = 200      // ids that an operator said are somebody else: all are remembered, more are refused
 	MaxGroups         = 50
 	maxStamps         = 2 * MaxAttributes // of attributes that were removed, the latest
+
+	FirstBirth = "1900-01-01" // nobody is older
 )
 
 // Status is where a customer stands.
@@ -74,7 +76,6 @@ const (
 	firstNameTrait = "firstName"
 	lastNameTrait  = "lastName"
 	phoneTrait     = "phone"
-	addressTrait   = "address"
 	bornTrait      = "dateOfBirth"
 	attributeTrait = "attributes."
 )
@@ -152,7 +153,10 @@ func traitsOf(event any) (names []string) {
 	case PhoneUpdated:
 		add(phoneTrait, true)
 	case AddressUpdated:
-		add(addressTrait, true)
+		old, next := e.OldAddress.known(), e.NewAddress.known()
+		for i, name := range addressTraits {
+			add(name, *old.parts()[i] != *next.parts()[i])
+		}
 	case BirthDateUpdated:
 		add(bornTrait, true)
 	case AttributesUpdated:
@@ -251,13 +255,9 @@ func Decide(s State, command Command) ([]any, error) {
 	switch c := command.(type) {
 	case Register:
 		return register(s, c)
-	case Identify:
-		return identify(s, c)
-	case Claim:
-		if s.Status == StatusErased || s.Status == StatusErasing {
-			return nil, nil // suppressed, as Identify is
-		}
-		return claim(s, c), nil
+	case Identify, Claim:
+		events, _, err := Hear(s, command)
+		return events, err
 	}
 	switch s.Status {
 	case StatusNone:
@@ -324,6 +324,18 @@ func Decide(s State, command Command) ([]any, error) {
 		return []any{GroupJoined(c)}, nil
 	}
 	return nil, fault.New(fault.Internal, "unknown-command", "customer does not know %T", command)
+}
+
+// Hear decides on an Identify or a Claim, as Decide does. beyond says that traits were left out for which there is no room.
+func Hear(s State, command Command) (events []any, beyond bool, err error) {
+	switch c := command.(type) {
+	case Identify:
+		return identify(s, c)
+	case Claim:
+		events, beyond = claim(s, c)
+		return events, beyond, nil
+	}
+	return nil, false, fault.New(fault.Internal, "unknown-command", "nobody says %T", command)
 }
 
 func register(s State, c Register) ([]any, error) {
@@ -406,7 +418,7 @@ func updateProfile(s State, c UpdateProfile) ([]any, error) {
 		return nil, err
 	}
 	if born := value(c.DateOfBirth); born != "" {
-		if _, err := time.Parse(time.DateOnly, born); err != nil || born < "1900-01-01" || born > c.Today {
+		if _, err := time.Parse(time.DateOnly, born); err != nil || born < FirstBirth || born > c.Today {
 			return nil, fault.New(fault.Invalid, "invalid-date-of-birth", "dateOfBirth must be a date of the form YYYY-MM-DD, from 1900 to today")
 		}
 	}

@@ -19,6 +19,31 @@ type Address struct {
 	Country    string `json:"country,omitempty" jsonschema:"maxLength=60"`
 }
 
+// AddressPatch is what somebody tells of an address. A nil part was not told; one that is empty clears what is known.
+type AddressPatch struct{ Line1, Line2, City, Region, PostalCode, Country *string }
+
+// addressTraits are the names of the parts' stamps, in the order of the parts, and addressLimits how many bytes each has at most.
+var (
+	addressTraits = [...]string{"address.line1", "address.line2", "address.city", "address.region", "address.postalCode", "address.country"}
+	addressLimits = [...]int{200, 200, 100, 100, 20, 60}
+)
+
+func (a *Address) parts() [len(addressTraits)]*string {
+	return [...]*string{&a.Line1, &a.Line2, &a.City, &a.Region, &a.PostalCode, &a.Country}
+}
+
+func (p AddressPatch) parts() [len(addressTraits)]*string {
+	return [...]*string{p.Line1, p.Line2, p.City, p.Region, p.PostalCode, p.Country}
+}
+
+// known is a copy of an address that there may be.
+func (a *Address) known() Address {
+	if a == nil {
+		return Address{}
+	}
+	return *a
+}
+
 // Created: a customer is known from now on.
 type Created struct {
 	Email       string `json:"email,omitempty" pii:"email" jsonschema:"maxLength=254"`

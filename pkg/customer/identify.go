@@ -11,19 +11,15 @@ import (
 	"defter/pkg/mailbox"
 )
 
-func identify(s State, c Identify) ([]any, error) {
+// identify decides on an Identify. beyond says that attributes were left out for which there is no room.
+func identify(s State, c Identify) (events []any, beyond bool, err error) {
 	if s.Status == StatusErased || s.Status == StatusErasing {
-		return nil, nil // suppressed: accepted and not stored
+		return nil, false, nil // suppressed: accepted and not stored
 	}
-	var events []any
 	p := c.Profile
 	p.FirstName, p.LastName, p.Phone = clipped(p.FirstName, 100), clipped(p.LastName, 100), clipped(p.Phone, 32)
-	if a := p.Address; a != nil {
-		fits := Address{foreign.Clip(a.Line1, 200), foreign.Clip(a.Line2, 200), foreign.Clip(a.City, 100), foreign.Clip(a.Region, 100), foreign.Clip(a.PostalCode, 20), foreign.Clip(a.Country, 60)}
-		p.Address = &fits
-	}
 	if born := value(p.DateOfBirth); born != "" {
-		if _, err := time.Parse(time.DateOnly, born); err != nil || born < "1900-01-01" || born > p.Today {
+		if _, err := time.Parse(time.DateOnly, born); err != nil || born < FirstBirth || born > p.Today {
 			p.DateOfBirth = nil
 		}
 	}
@@ -46,21 +42,22 @@ func identify(s State, c Identify) ([]any, error) {
 		changed := EmailUpdated{OldEmail: s.Email, NewEmail: said.email, IPAddress: c.IPAddress, UserAgent: c.UserAgent}
 		events, s = append(events, changed), Evolve(s, changed, c.At)
 	}
-	p.Attributes = fitting(s.Attributes, p.Attributes)
+	p.Attributes, beyond = fitting(s.Attributes, p.Attributes)
 	more, err := updateProfile(s, p)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	events = append(events, more...)
 	if len(confirmed) > 0 {
 		events = append(events, TraitsConfirmed{confirmed})
 	}
-	return append(events, linkVisitor(s, LinkVisitor{VisitorID: c.VisitorID, At: c.At, Public: c.Public})...), nil
+	return append(events, linkVisitor(s, LinkVisitor{VisitorID: c.VisitorID, At: c.At, Public: c.Public})...), beyond, nil
 }
 
-// fitting is what of a patch leaves the attributes within their limits: what it removes, and then by name what fits.
-func fitting(old, patch map[string]any) map[string]any {
-	kept := map[string]any{}
+// fitting is what of a patch leaves the attributes within their limits: what it removes, and then by name what fits. beyond says that not
+// all of it does.
+func fitting(old, patch map[string]any) (kept map[string]any, beyond bool) {
+	kept = map[string]any{}
 	for name, v := range patch {
 		if v == nil {
 			kept[name] = nil
@@ -79,11 +76,12 @@ func fitting(old, patch map[string]any) map[string]any {
 		}
 		next := size - before + sizeOf(map[string]any{name: v})
 		if next > MaxAttributeBytes || !had && len(merged) == MaxAttributes {
+			beyond = true
 			continue
 		}
 		kept[name], merged[name], size = v, v, next
 	}
-	return kept
+	return kept, beyond
 }
 
 // said is what counts of what a client said.
@@ -98,14 +96,12 @@ type said struct {
 // arrives first. What was said nobody knows when counts where nothing is known.
 func overdue(s State, c Identify, email string, p UpdateProfile) (left said, confirmed []string) {
 	left = said{email, c.ClearEmail && email == "", p}
-	if c.At.IsZero() {
-		return left, nil
-	}
 	ms := c.At.UnixMilli()
 	counts := func(name string, given, known any) bool {
 		stamp, stamped := s.Stamps[name]
 		same := reflect.DeepEqual(given, known)
 		switch {
+		case c.At.IsZero():
 		case c.Undated:
 			return same || isZero(known)
 		case stamped && stamp > ms, c.Timed && stamped && stamp == ms && !same && fmt.Sprint(given) < fmt.Sprint(known):
@@ -126,17 +122,20 @@ func overdue(s State, c Identify, email string, p UpdateProfile) (left said, con
 	}
 	p.FirstName, p.LastName = field(firstNameTrait, p.FirstName, s.FirstName), field(lastNameTrait, p.LastName, s.LastName)
 	p.Phone, p.DateOfBirth = field(phoneTrait, p.Phone, s.Phone), field(bornTrait, p.DateOfBirth, s.DateOfBirth)
-	if p.Address != nil || p.ClearAddress {
-		var given, known Address
-		if s.Address != nil {
-			known = *s.Address
+	p.Address, p.ClearAddress = nil, false
+	known := s.Address.known()
+	address := known
+	for i, given := range c.Address.parts() {
+		if given := clipped(given, addressLimits[i]); given != nil && counts(addressTraits[i], *given, *known.parts()[i]) {
+			*address.parts()[i] = *given
 		}
-		if p.Address != nil {
-			given = *p.Address
-		}
-		if !counts(addressTrait, given, known) {
-			p.Address, p.ClearAddress = nil, false
-		}
+	}
+	switch {
+	case address == known:
+	case address == Address{}:
+		p.ClearAddress = true
+	default:
+		p.Address = &address
 	}
 	kept := map[string]any{}
 	for name, value := range p.Attributes {
@@ -151,7 +150,7 @@ func overdue(s State, c Identify, email string, p UpdateProfile) (left said, con
 }
 
 // isZero says whether nothing is known of a trait.
-func isZero(known any) bool { return known == nil || known == "" || known == Address{} }
+func isZero(known any) bool { return known == nil || known == "" }
 
 // normal is an address as it is compared, "" for none.
 func normal(email string) string {

@@ -5,6 +5,7 @@ package foreign
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"maps"
 	"slices"
@@ -207,7 +208,8 @@ func (o Object) JSON(name string) json.RawMessage {
 // MaxObjects bounds what is read of a list of objects.
 const MaxObjects = 500
 
-// Objects are a member's objects, the first MaxObjects. One object where a list belongs is a list of one. Unread says that not all of
+// Objects are a member's objects, the first MaxObjects. One object where a list belongs is a list of one; one whose members are all objects
+// by their numbers is a list, as PHP writes it that had something taken out. Unread says that not all of
 // them were read.
 func (o Object) Objects(names ...string) (objects []Object, told Told) {
 	raw, ok := o.value(names)
@@ -219,7 +221,7 @@ func (o Object) Objects(names ...string) (objects []Object, told Told) {
 	var list []json.RawMessage
 	switch {
 	case kind(raw) == '{':
-		list = []json.RawMessage{raw}
+		list = numbered(raw)
 	case json.Unmarshal(raw, &list) != nil:
 		unread(WrongType)
 	}
@@ -235,6 +237,24 @@ func (o Object) Objects(names ...string) (objects []Object, told Told) {
 		}
 	}
 	return objects, told
+}
+
+// numbered are the elements of a list that was written as an object, in the order of their numbers; any other object alone.
+func numbered(raw json.RawMessage) []json.RawMessage {
+	var members map[string]json.RawMessage
+	if json.Unmarshal(raw, &members) != nil || len(members) == 0 {
+		return []json.RawMessage{raw}
+	}
+	for name, member := range members {
+		if !isDigits(name) || len(name) > 9 || kind(member) != '{' {
+			return []json.RawMessage{raw}
+		}
+	}
+	var list []json.RawMessage
+	for _, name := range slices.SortedFunc(maps.Keys(members), func(a, b string) int { return cmp.Or(cmp.Compare(len(a), len(b)), cmp.Compare(a, b)) }) {
+		list = append(list, members[name])
+	}
+	return list
 }
 
 // Text is a text: the first of the named members that says anything, in Unicode's composed form and cut to at most limit bytes. A
@@ -384,6 +404,16 @@ func (o Object) Over(beneath Object) Object {
 		}
 		members[name] = raw
 	}
+	return Object{members: members, path: o.path, notes: o.notes}
+}
+
+// With is the object with a member more, which is a text.
+func (o Object) With(name, text string) Object {
+	members := maps.Clone(o.members)
+	if members == nil {
+		members = map[string]json.RawMessage{}
+	}
+	members[name], _ = json.Marshal(text) // a text always has a form
 	return Object{members: members, path: o.path, notes: o.notes}
 }
 

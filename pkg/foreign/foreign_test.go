@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"defter/pkg/eventstore"
 	"defter/pkg/foreign"
 
 	"pgregory.net/rapid"
@@ -243,7 +244,7 @@ func TestNotesAreBounded(t *testing.T) {
 	for i := range 40 {
 		notes.Add(string(rune('a'+i%20)), foreign.Unreadable)
 	}
-	if got := notes.List(); len(got) != foreign.MaxNotes || got[0] != "a:unreadable" {
+	if got := notes.List(); len(got) != eventstore.MaxNotes || got[0] != "a:unreadable" {
 		t.Errorf("%d notes, the first %q", len(got), got[0])
 	}
 	var more foreign.Notes

@@ -3,6 +3,8 @@ package foreign
 import (
 	"slices"
 	"strings"
+
+	"defter/pkg/eventstore"
 )
 
 // Reasons why a value was not read as it was sent.
@@ -18,17 +20,18 @@ const (
 	Missing    = "missing"      // without which the message is not what it is called
 	Untrusted  = "untrusted"    // said by a source that may not say it
 	Unbelieved = "unbelieved"   // a time in the future, or before there was anything to tell
+	Rounded    = "rounded"      // an amount with more digits than its currency has
+	Taken      = "taken"        // an address that another customer has
+	Unverified = "unverified"   // an address that nobody has shown to be the customer's
+	TooMany    = "too-many"     // beyond what is kept of one customer
 )
 
-// MaxNotes bounds the notes of one message.
-const MaxNotes = 16
-
-// Notes are what was left unread of one message, as "field:reason", each once, the first ones.
+// Notes are what was left unread of one message, as "field:reason", each once, the first eventstore.MaxNotes.
 type Notes struct{ list []string }
 
 // Add notes a field, by a name that is known beforehand and never by one that a client chose.
 func (n *Notes) Add(field, reason string) {
-	if note := field + ":" + reason; len(n.list) < MaxNotes && !slices.Contains(n.list, note) {
+	if note := field + ":" + reason; len(n.list) < eventstore.MaxNotes && !slices.Contains(n.list, note) {
 		n.list = append(n.list, note)
 	}
 }

@@ -61,6 +61,43 @@ func Scalar(raw json.RawMessage) string {
 	return text
 }
 
+// JSON is what programs write that take more for JSON than it is: without the byte order mark before it, which parsers may ignore (RFC 8259,
+// section 8.1), and with the words that Python and Java write for what is no number as texts, so that one of them does not cost all of a batch.
+func JSON(data []byte) []byte {
+	data = bytes.TrimPrefix(data, []byte("\ufeff"))
+	if !bytes.Contains(data, []byte("NaN")) && !bytes.Contains(data, []byte("Infinity")) {
+		return data
+	}
+	var strict []byte
+	for at, text := 0, false; at < len(data); {
+		size := 1
+		if word := notANumber(data[at:]); word != "" && !text {
+			strict, size = append(strict, '"'), len(word)
+			strict = append(append(strict, word...), '"')
+			at += size
+			continue
+		}
+		switch data[at] {
+		case '"':
+			text = !text
+		case '\\':
+			size = min(2, len(data)-at)
+		}
+		strict = append(strict, data[at:at+size]...)
+		at += size
+	}
+	return strict
+}
+
+func notANumber(data []byte) string {
+	for _, word := range []string{"NaN", "Infinity", "-Infinity"} {
+		if bytes.HasPrefix(data, []byte(word)) {
+			return word
+		}
+	}
+	return ""
+}
+
 // Clean makes JSON's text such that it can be stored and read again: half a surrogate pair, which is half an emoji that somebody cut,
 // and NUL become U+FFFD. Bytes that are no UTF-8 are ErrNotUTF8.
 func Clean(data []byte) (clean []byte, replaced bool, err error) {

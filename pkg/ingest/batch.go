@@ -50,7 +50,7 @@ func readBatch(body []byte, most int) (batch, error) {
 
 // WriteKey is the key in a body's root, "" for none.
 func WriteKey(body []byte) (key string) {
-	_ = members(body, func(d *json.Decoder, name string) error { // what is wrong with the rest is for those who are known
+	_ = members(foreign.JSON(body), func(d *json.Decoder, name string) error { // what is wrong with the rest is for those who are known
 		var value json.RawMessage
 		if err := d.Decode(&value); err != nil {
 			return err

@@ -76,31 +76,12 @@ func (c *Context) read(o foreign.Object) {
 	take(&c.Page.URL, page, 2048, "url")
 	take(&c.Page.Title, page, 500, "title")
 	take(&c.Page.Referrer, page, 2048, "referrer")
-	if said := consents(o); said.Preferences != nil {
+	if said := consents(o); said.Told {
 		c.Consent = said
 	}
 	if traits := o.JSON("traits"); traits != nil {
 		c.Traits = traits
 	}
-}
-
-// consents reads what was chosen in a banner. A category whose choice cannot be read is as though it were not named: it refuses the
-// message, and is no word of the customer's.
-func consents(o foreign.Object) Consents {
-	said := o.Object("consent")
-	if !said.Has("categoryPreferences") {
-		return Consents{}
-	}
-	categories := said.Object("categoryPreferences")
-	chosen := map[string]bool{}
-	for _, category := range categories.Others() {
-		if yes, reason := foreign.Bool(categories.Raw(category)); reason == "" {
-			chosen[category] = yes
-		} else {
-			said.Note("categoryPreferences", reason)
-		}
-	}
-	return Consents{&chosen}
 }
 
 // date finds out when the message's fact happened: receivedAt - (sentAt - timestamp), which takes the skew of the client's clock

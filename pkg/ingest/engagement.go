@@ -14,11 +14,11 @@ import (
 // that shops give to comparing products and reading reviews. Nothing for an event that is another, or lacks what it must
 // have.
 func engagement(m Message, p foreign.Object) any {
-	switch m.Event {
+	switch m.Means() {
 	case "Products Compared", "Product Compared":
 		ids := p.IDs(100, 128, "product_ids")
-		products, _ := p.Objects("products")
-		for _, product := range products {
+		list, _ := p.Objects(products...)
+		for _, product := range list {
 			if product := id(product, productNames(product)...); product != "" && len(ids) < 100 {
 				ids = append(ids, product)
 			}
@@ -115,7 +115,7 @@ func insights(m Message, s Source, p foreign.Object) any {
 			return insight.IntegrationSynced{Integration: name, Action: p.Text(100, "action")}
 		}
 	case "Touchpoint Recorded":
-		if on := p.Text(20, "channel"); slices.Contains([]string{"email", "sms", "push", "web", "social", "paid-ad"}, on) {
+		if on := oneOf(p, "channel", "email", "sms", "push", "web", "social", "paid-ad"); on != "" {
 			touch := insight.TouchpointRecorded{Channel: on, Campaign: p.Text(200, "campaign"), EventType: p.Text(100, "event_type")}
 			currency := currency(p)
 			if value, told := minor(p, currency, "value"); told == foreign.Read {
@@ -124,9 +124,8 @@ func insights(m Message, s Source, p foreign.Object) any {
 			return touch
 		}
 	case "Attribution Calculated":
-		models := []string{"first-touch", "last-touch", "linear", "time-decay", "position-based"}
 		credits, _ := p.Objects("credits")
-		if order, model := id(p, orderID...), p.Text(20, "model"); order != "" && slices.Contains(models, model) && len(credits) <= 100 {
+		if order, model := id(p, orderID...), oneOf(p, "model", "first-touch", "last-touch", "linear", "time-decay", "position-based"); order != "" && model != "" && len(credits) <= 100 {
 			found := insight.AttributionCalculated{OrderID: order, Model: model, Currency: currency(p), Credits: []insight.Credit{}}
 			for _, c := range credits {
 				value, _ := minor(c, found.Currency, "value")

@@ -292,7 +292,7 @@ func TestC3_NearlyAnOrder(t *testing.T) {
 		}
 	}
 	for _, event := range []string{"Song Played", "Order Updated", "Ordered"} {
-		m := one(t, "track", tracked(event, `{"order_id":"o1","total":19}`))
+		m := one(t, "track", tracked(event, `{"order_id":"o1","value":19}`))
 		if _, notes := ingest.Facts(m, server); notes != nil || ingest.Doubt(m, server) != "" {
 			t.Errorf("%s: %q", event, notes)
 		}
@@ -355,9 +355,9 @@ func TestIdentify(t *testing.T) {
 		Email: "ada@example.com", Source: "web", ExternalID: "external", VisitorID: "visitor", IPAddress: "203.0.113.7", UserAgent: "curl",
 		Profile: customer.UpdateProfile{
 			FirstName: to("Ada"), LastName: to("Byron"), Phone: to("+44 1"), DateOfBirth: to("1990-05-17"), Today: "2026-03-01",
-			Address:    &customer.Address{Line1: "1 St James's Square", City: "London", PostalCode: "SW1Y", Country: "GB"},
 			Attributes: map[string]any{"plan": "gold", "seats": json.Number("3"), "gone": nil, "vip": true},
 		},
+		Address: customer.AddressPatch{Line1: to("1 St James's Square"), City: to("London"), PostalCode: to("SW1Y"), Country: to("GB")},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
@@ -393,16 +393,17 @@ func TestP12_NullClears(t *testing.T) {
 	none := ""
 	got := identify(t, server, `{"userId":"u1","traits":{"email":null,"phone":null,"birthday":null,"address":null,"plan":null},
 		"context":{"traits":{"email":"ada@example.com","phone":"+44 1","plan":"gold","city":"Van"}}}`)
-	want := customer.UpdateProfile{Phone: &none, DateOfBirth: &none, ClearAddress: true, Attributes: map[string]any{"plan": nil, "city": "Van"}, Today: "2026-03-01"}
-	if !got.ClearEmail || got.Email != "" || !reflect.DeepEqual(got.Profile, want) {
+	want := customer.UpdateProfile{Phone: &none, DateOfBirth: &none, Attributes: map[string]any{"plan": nil, "city": "Van"}, Today: "2026-03-01"}
+	nowhere := customer.AddressPatch{Line1: &none, Line2: &none, City: &none, Region: &none, PostalCode: &none, Country: &none}
+	if !got.ClearEmail || got.Email != "" || !reflect.DeepEqual(got.Profile, want) || !reflect.DeepEqual(got.Address, nowhere) {
 		t.Errorf("%+v", got)
 	}
 }
 
 // TestP5_NumbersWhereTextsBelong are their digits.
 func TestP5_NumbersWhereTextsBelong(t *testing.T) {
-	c, notes := ingest.Identify(one(t, "identify", `{"userId":"u1","traits":{"phone":49301234,"address":{"postalCode":6420,"city":"Van"},"birthday":"18151210"}}`), server, "", "")
-	if got := c.Profile; *got.Phone != "49301234" || got.Address.PostalCode != "6420" || *got.DateOfBirth != "1815-12-10" || notes != nil {
+	c, notes := ingest.Identify(one(t, "identify", `{"userId":"u1","traits":{"phone":49301234,"address":{"postalCode":6420,"city":"Van"},"birthday":"19151210"}}`), server, "", "")
+	if got := c.Profile; *got.Phone != "49301234" || *c.Address.PostalCode != "6420" || *got.DateOfBirth != "1915-12-10" || notes != nil {
 		t.Errorf("%+v, %q", got, notes)
 	}
 	_, notes = ingest.Identify(one(t, "identify", `{"userId":"u1","traits":{"phone":[1],"address":"London","birthday":"10/12/1815","email":"no address","firstName":true}}`), server, "", "")

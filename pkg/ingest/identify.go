@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -28,11 +29,12 @@ func Identify(m Message, s Source, externalID, visitorID string) (customer.Ident
 	u.FirstName, u.LastName = names(p)
 	u.Phone = field(p, p.Text(32, "phone"), "phone")
 	born, _ := p.Date("birthday", "dateOfBirth")
-	u.DateOfBirth = field(p, born, "birthday", "dateOfBirth")
-	u.ClearAddress = p.Null("address")
-	if given := address(p.Object("address")); given != (customer.Address{}) { // nothing that could be read must not replace what is known
-		u.Address = &given
+	if born != "" && (born < customer.FirstBirth || born > u.Today) {
+		p.Note("birthday", foreign.OutOfRange)
+		born = ""
 	}
+	u.DateOfBirth = field(p, born, "birthday", "dateOfBirth")
+	c.Address = address(p)
 	for _, name := range p.Others("email", "firstName", "lastName", "name", "phone", "birthday", "dateOfBirth", "address") {
 		if name == "" || len(name) > 100 {
 			notes.Add("traits", foreign.TooLong)
@@ -81,10 +83,30 @@ func names(p foreign.Object) (given, family *string) {
 // words is a text with one space between its words and none around them.
 func words(text string) string { return strings.Join(strings.Fields(text), " ") }
 
-func address(p foreign.Object) customer.Address {
-	return customer.Address{
-		Line1: p.Text(200, "street", "line1"), Line2: p.Text(200, "line2"), City: p.Text(100, "city"), Region: p.Text(100, "state", "region"),
-		PostalCode: p.Text(20, "postalCode", "zip"), Country: p.Text(60, "country"),
+// The names of an address's parts: Segment's (street, city, state, postalCode, country), ours, Shopify's (address1, province, zip) and other shops'.
+var (
+	line1      = []string{"street", "line1", "address1", "street1", "streetAddress", "addressLine1"}
+	line2      = []string{"line2", "address2", "street2", "addressLine2"}
+	city       = []string{"city", "town"}
+	region     = []string{"state", "region", "province"}
+	postalCode = []string{"postalCode", "zip", "postcode", "zipCode"}
+	country    = []string{"country"}
+)
+
+// address is what is said of an address, part by part: what is not told of it stays, and a null in the place of all of it clears every part.
+func address(p foreign.Object) customer.AddressPatch {
+	if p.Null("address") {
+		none := ""
+		return customer.AddressPatch{Line1: &none, Line2: &none, City: &none, Region: &none, PostalCode: &none, Country: &none}
+	}
+	a := p.Object("address")
+	part := func(limit int, names ...string) *string { return field(a, a.Text(limit, names...), names...) }
+	if len(a.Others(slices.Concat(line1, line2, city, region, postalCode, country)...)) > 0 {
+		p.Note("address", foreign.Unknown)
+	}
+	return customer.AddressPatch{
+		Line1: part(200, line1...), Line2: part(200, line2...), City: part(100, city...), Region: part(100, region...),
+		PostalCode: part(20, postalCode...), Country: part(60, country...),
 	}
 }
 

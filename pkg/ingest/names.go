@@ -20,7 +20,64 @@ var (
 	checkoutID = []string{"checkout_id"}
 	sessionID  = []string{"session_id"}
 	total      = []string{"total", "revenue", "value"}
+	products   = []string{"products", "items", "contents"}
+	price      = []string{"price", "item_price"}
+	itemName   = []string{"name", "item_name", "content_name"}
+	itemGroup  = []string{"category", "item_category", "content_category"}
+	query      = []string{"query", "search_term", "search_string"}
 )
+
+// others are the names that Google Analytics 4 (recommended events: view_item, purchase) and Meta's pixel (standard events: ViewContent,
+// Purchase) have for what the specification calls otherwise. Their properties are read as they publish them: transaction_id is the order's,
+// items and contents the products, item_id, item_name, item_price and so on theirs.
+var others = map[string]string{
+	"purchase": purchased, "refund": "Order Refunded", "view_item": "Product Viewed", "select_item": "Product Clicked", "view_item_list": "Product List Viewed",
+	"add_to_cart": "Product Added", "remove_from_cart": "Product Removed", "view_cart": "Cart Viewed", "begin_checkout": "Checkout Started",
+	"add_payment_info": "Payment Info Entered", "add_to_wishlist": "Product Added to Wishlist", "view_promotion": "Promotion Viewed",
+	"select_promotion": "Promotion Clicked", "search": "Products Searched", "sign_up": "Signed Up", "login": "Signed In",
+
+	"Purchase": purchased, "ViewContent": "Product Viewed", "AddToCart": "Product Added", "InitiateCheckout": "Checkout Started",
+	"AddPaymentInfo": "Payment Info Entered", "AddToWishlist": "Product Added to Wishlist", "Search": "Products Searched", "CompleteRegistration": "Signed Up",
+}
+
+const purchased = "Order Completed"
+
+// Means is the specification's name of what a track event tells, its own where it has none.
+func (m Message) Means() string {
+	if name, ok := others[m.Event]; ok {
+		return name
+	}
+	return m.Event
+}
+
+// orderIDs are the names of an event's order: to Google's, it is its transaction.
+func orderIDs(m Message) []string {
+	if _, other := others[m.Event]; other {
+		return []string{"order_id", "transaction_id"}
+	}
+	return orderID
+}
+
+// oneProduct is an event's product: what the event itself says, or the one element of its list. Of several there is none.
+func oneProduct(p foreign.Object) foreign.Object {
+	if id(p, productNames(p)...) != "" {
+		return p
+	}
+	list, _ := p.Objects(products...)
+	var ids []string // as Meta's pixel tells them that says no more
+	if len(list) == 0 {
+		ids = p.IDs(foreign.MaxObjects, 128, "content_ids")
+	}
+	switch {
+	case len(list) == 1:
+		return list[0].Over(p)
+	case len(ids) == 1:
+		return p.With("product_id", ids[0])
+	case len(list) > 1 || len(ids) > 1:
+		p.Note("products", foreign.Ambiguous)
+	}
+	return p
+}
 
 // productNames are those of a product's id. In an object that has the specification's name, be it to say nothing, the name of the
 // helpers is something else's: of a line of Shopify's orders, its own.
@@ -28,7 +85,7 @@ func productNames(p foreign.Object) []string {
 	if p.Names("product_id") {
 		return []string{"product_id", "sku"}
 	}
-	return []string{"product_id", "id", "sku", "sky"}
+	return []string{"product_id", "item_id", "id", "sku", "sky"}
 }
 
 // events are what track events are called by the specifications that are understood, by what is common to all ways of writing them.
@@ -37,8 +94,13 @@ var events = func() map[string]string {
 	for _, name := range spec {
 		names[commonName(name)] = name
 	}
-	for former, name := range map[string]string{ // of Segment's first specification, and Klaviyo's
-		"completedorder": "Order Completed", "placedorder": "Order Completed", "refundedorder": "Order Refunded", "cancelledorder": "Order Cancelled",
+	for other, name := range others {
+		names[commonName(other)] = name
+	}
+	for former, name := range map[string]string{ // of Segment's first specification, Klaviyo's, and what shops call it
+		"completedorder": purchased, "placedorder": purchased, "refundedorder": "Order Refunded", "cancelledorder": "Order Cancelled",
+		"orderplaced": purchased, "ordercreated": purchased, "orderpaid": purchased, "orderconfirmed": purchased, "ordersubmitted": purchased, "purchased": purchased,
+		"purchasecompleted": purchased, "checkoutcompleted": purchased, "transactioncompleted": purchased, "ordercanceled": "Order Cancelled",
 	} {
 		names[former] = name
 	}
@@ -56,6 +118,9 @@ func commonName(event string) string {
 
 // nearly is the name of the specification that an event's name only resembles, "" for none: names are compared as they are.
 func nearly(event string) string {
+	if _, other := others[event]; other {
+		return ""
+	}
 	if name := events[commonName(event)]; name != event {
 		return name
 	}
@@ -71,12 +136,12 @@ var worth = []string{
 // Doubt says why an order that a trusted source told of must be looked at, "" for no reason: something of what it is worth could
 // not be read, or it is none after all. Everything else that was not read is told by the notes alone.
 func Doubt(m Message, s Source) string {
-	if !s.Trusted || m.Type != "track" || orderEvents[m.Event] == nil && orderEvents[nearly(m.Event)] == nil {
+	if !s.Trusted || m.Type != "track" || orderReader(m) == nil && orderEvents[nearly(m.Event)] == nil {
 		return ""
 	}
 	_, notes := Facts(m, s)
 	for _, note := range notes {
-		if field, reason, _ := strings.Cut(note, ":"); reason != foreign.Cut && slices.Contains(worth, field) {
+		if field, reason, _ := strings.Cut(note, ":"); reason != foreign.Cut && reason != foreign.Rounded && slices.Contains(worth, field) {
 			return "an order that is not understood whole: " + field + " is " + reason
 		}
 	}

@@ -32,7 +32,7 @@ var spec = []string{
 	"Order Updated", "Order Completed", "Order Refunded", "Order Cancelled", "Coupon Entered", "Coupon Applied", "Coupon Denied", "Coupon Removed",
 	"Product Added to Wishlist", "Product Removed from Wishlist", "Wishlist Product Added to Cart", "Product Shared", "Cart Shared", "Product Reviewed",
 	"Email Delivered", "Email Opened", "Email Link Clicked", "Email Bounced", "Email Marked as Spam", "Unsubscribed", "Experiment Viewed",
-	RefundFailed, PreferenceEvent, "Products Compared", "Product Compared", "Review Read", "Product Review Read", "Video Watched",
+	RefundFailed, preferenceEvents[0], preferenceEvents[1], preferenceEvents[2], "Products Compared", "Product Compared", "Review Read", "Product Review Read", "Video Watched",
 	"Video Playback Started", "Video Playback Completed", "Video Content Started", "Video Content Completed", "Signed Up", "Signed In", "Signed Out",
 	"Product Affinity Detected", "Integration Synced", "Touchpoint Recorded", "Attribution Calculated",
 }
@@ -47,7 +47,7 @@ func (s Source) Refuses(m Message) string {
 	case m.Type != "track":
 	case len(s.AllowedEvents) > 0 && !slices.Contains(s.AllowedEvents, m.Event):
 		return "this source may not send this event"
-	case s.RefuseUnknown && !slices.Contains(s.AllowedEvents, m.Event) && !slices.Contains(spec, m.Event):
+	case s.RefuseUnknown && !slices.Contains(s.AllowedEvents, m.Event) && !slices.Contains(spec, m.Means()):
 		return "the event is in no specification, and this source quarantines those"
 	}
 	return ""
@@ -60,57 +60,9 @@ func Behaviour(m Message, s Source) bool {
 	case "page", "screen":
 		return true
 	case "track":
-		return !s.Trusted || !strings.HasPrefix(m.Event, "Order ") && !strings.HasPrefix(m.Event, "Email ") && m.Event != "Unsubscribed"
+		return !s.Trusted || !strings.HasPrefix(m.Means(), "Order ") && !strings.HasPrefix(m.Event, "Email ") && m.Event != "Unsubscribed"
 	}
 	return false
-}
-
-// Consents are the choices that a consent banner reports with each message.
-type Consents struct {
-	Preferences *map[string]bool `json:"categoryPreferences"`
-}
-
-// Analytics is what the customer chose about analytics in a banner; told is false where there was none. An object
-// without a category of that meaning refuses it, as Segment has it.
-func (c Consents) Analytics() (granted, told bool) {
-	if c.Preferences == nil {
-		return false, false
-	}
-	granted, _ = c.chosen()
-	return granted, true
-}
-
-// measuring are the categories in which banners ask about analytics: OneTrust's C0002 are performance cookies, Cookiebot asks about
-// statistics, Google's consent mode about analytics_storage.
-var measuring = []string{"c0002", "performance", "statistics", "analytics_storage"}
-
-// chosen is what was chosen about analytics; named is false where no category of that meaning is there. The one of that name counts alone; of
-// several others all must be chosen.
-func (c Consents) chosen() (granted, named bool) {
-	for _, categories := range [][]string{{"analytics"}, measuring} {
-		granted = true
-		for name, chosen := range *c.Preferences {
-			if slices.Contains(categories, strings.ToLower(strings.TrimSpace(name))) {
-				granted, named = granted && chosen, true
-			}
-		}
-		if named {
-			return granted, true
-		}
-	}
-	return false, false
-}
-
-// PreferenceEvent is the track event with which a banner reports that somebody chose.
-const PreferenceEvent = "Segment Consent Preference Updated"
-
-// Chosen is what a message says was chosen about analytics, to be recorded. Only a category that is named counts: that one
-// is absent refuses a message, but is no word of the customer's.
-func Chosen(m Message) (granted, told bool) {
-	if m.Type != "track" || m.Event != PreferenceEvent || m.Context.Consent.Preferences == nil {
-		return false, false
-	}
-	return m.Context.Consent.chosen()
 }
 
 // kinds are the last parts of the SDKs' paths, which analytics.js shortens to a letter.

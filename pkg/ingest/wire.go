@@ -81,7 +81,16 @@ type Request struct {
 // NobodyNamed is why a message without ids is not taken.
 const NobodyNamed = "request neither has anonymousId nor userId"
 
-// FollowsUp says whether a track event is about an order that must be known before it, which says whose it is.
+// NoOrderNamed is why a report of what became of an order is not taken: nothing says which order. Stripe's refunds carry the metadata that they
+// were made with, and not their payment's.
+const NoOrderNamed = "it is not said which order it is about: order_id is missing (of a refund of Stripe: in the refund's own metadata)"
+
+// FollowsUp says whether a message is about an order that is known already, which says whose it is.
+func (m Message) FollowsUp() bool {
+	return m.Type == "track" && FollowsUp(m.Means())
+}
+
+// FollowsUp says whether a track event is about an order that must be known before it.
 func FollowsUp(event string) bool {
 	return slices.Contains([]string{"Order Cancelled", "Order Refunded", RefundFailed}, event)
 }
@@ -115,6 +124,7 @@ func Parse(body []byte, kind string, receivedAt time.Time) (Request, error) {
 // ParseAtMost is Parse of a body with at most so many messages; one with more is Invalid, "too-large", before any of them is
 // understood.
 func ParseAtMost(body []byte, kind string, most int, receivedAt time.Time) (Request, error) {
+	body = foreign.JSON(body)
 	if kind == "batch" {
 		return parseBatch(body, most, receivedAt)
 	}
@@ -189,7 +199,7 @@ func message(raw []byte, origin Origin, shared common, receivedAt time.Time) (Me
 		Properties: o.JSON("properties"), Traits: o.JSON("traits"), Raw: raw, Origin: origin,
 	}
 	if m.Type == "" {
-		m.Type = o.Text(20, "type")
+		m.Type = strings.ToLower(strings.TrimSpace(o.Text(20, "type")))
 	}
 	m.UserID, m.AnonymousID = o.ID(MaxEventBytes, "userId"), o.ID(MaxEventBytes, "anonymousId")
 	m.PreviousID, m.GroupID = o.ID(MaxEventBytes, "previousId"), o.ID(MaxEventBytes, "groupId")
@@ -217,7 +227,7 @@ func (m Message) check() error {
 		return errors.New(NobodyNamed)
 	case !types[m.Type]:
 		return fmt.Errorf("type must be identify, track, page, screen, group or alias")
-	case m.UserID == "" && m.AnonymousID == "" && !(m.Type == "alias" && m.PreviousID != "") && !(m.Type == "track" && FollowsUp(m.Event)):
+	case m.UserID == "" && m.AnonymousID == "" && !(m.Type == "alias" && m.PreviousID != "") && !m.FollowsUp():
 		return errors.New(NobodyNamed)
 	case m.Type == "track" && m.Event == "":
 		return fmt.Errorf("a track event needs a name")

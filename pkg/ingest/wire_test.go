@@ -358,6 +358,50 @@ func TestP6_AChoiceThatCannotBeReadIsNoConsent(t *testing.T) {
 	}
 }
 
+// TestP6_TheNamesOfConsentPlatforms are read as each of them publishes them, and a name that nobody knows is noted.
+func TestP6_TheNamesOfConsentPlatforms(t *testing.T) {
+	for context, want := range map[string]string{
+		`"consent":{"categoryPreferences":{"C0001":true,"C0002":true,"C0003":false,"C0004":false,"C0005":false}}`:                                       "granted",
+		`"consent":{"categoryPreferences":{"necessary":true,"preferences":false,"statistics":false,"marketing":true}}`:                                  "refused",
+		`"consent":{"categoryPreferences":{"ESSENTIAL":"ACCEPT","ANALYTICS":"ACCEPT","MARKETING":"DENY","PERSONALIZATION":"DENY","OPT_OUT":"DENY"}}`:    "granted",
+		`"consent":{"categoryPreferences":{"ad_storage":"denied","ad_user_data":"denied","ad_personalization":"denied","analytics_storage":"granted"}}`: "granted",
+		`"consent":{"categoryPreferences":{"analytics-storage":"denied"}}`:                                                                              "refused",
+		`"consent":{"categoryPreferences":{"marketingAndAnalytics":true,"advertising":false,"functional":true}}`:                                        "granted",
+		`"consent":{"categoryPreferences":{"cookies":true,"measure_content_performance":true,"market_research":false,"select_basic_ads":true}}`:         "refused",
+		`"consent":{"categoryPreferences":{"required":true,"functional":true,"advertising":true}}`:                                                      "not named",
+		`"consent":{"categoryPreferences":{"Analytics":true,"Our own":true}}`:                                                                           "granted context.consent.categoryPreferences:unknown",
+		`"consent":{"categoryPreferences":{"Our own":true}}`:                                                                                            "not named context.consent.categoryPreferences:unknown",
+		`"consentManagement":{"provider":"oneTrust","allowedConsentIds":["C0001","C0002"],"deniedConsentIds":["C0004"],"resolutionStrategy":"and"}`:     "granted",
+		`"consentManagement":{"provider":"oneTrust","allowedConsentIds":{"C0001":"Strictly Necessary","C0002":"Performance"},"deniedConsentIds":[]}`:    "granted",
+		`"consentManagement":{"provider":"ketch","allowedConsentIds":["essential_services"],"deniedConsentIds":["analytics","behavioral_advertising"]}`: "refused",
+		`"consentManagement":{"provider":"iubenda","allowedConsentIds":["1","4"],"deniedConsentIds":["5"]}`:                                             "granted",
+		`"consentManagement":{"provider":"iubenda","allowedConsentIds":[1],"deniedConsentIds":[2,3,4,5]}`:                                               "refused",
+		`"consentManagement":{"provider":"custom","allowedConsentIds":["4"],"deniedConsentIds":["c-17"]}`:                                               "not named context.consentManagement.allowedConsentIds:unknown context.consentManagement.deniedConsentIds:unknown",
+		`"consentManagement":{"provider":"custom","allowedConsentIds":[],"deniedConsentIds":[]}`:                                                        "not named",
+		`"consentManagement":{"provider":"custom","allowedConsentIds":["analytics"],"deniedConsentIds":["Analytics"]}`:                                  "refused",
+		`"consentManagement":{"provider":"custom"}`:                                                                                                     "not told",
+		`"consentManagement":[]`: "not told",
+	} {
+		for _, event := range []string{"Segment Consent Preference Updated", "Segment Consent Preference", "Consent Management Interaction"} {
+			m := one(t, "track", `{"userId":"u1","event":"`+event+`","context":{`+context+`}}`)
+			agrees, told := m.Context.Consent.Analytics()
+			chosen, named := ingest.Chosen(m)
+			got := "not told"
+			switch {
+			case named && chosen:
+				got = "granted"
+			case named:
+				got = "refused"
+			case told:
+				got = "not named"
+			}
+			if got = strings.Join(append([]string{got}, m.Notes...), " "); got != want || agrees != (named && chosen) {
+				t.Errorf("%s: %s, agrees %v, want %s", context, got, agrees, want)
+			}
+		}
+	}
+}
+
 // TestSharedContextIsReadOnce: its size is not paid again for each event.
 func TestSharedContextIsReadOnce(t *testing.T) {
 	body := func(context string) []byte {

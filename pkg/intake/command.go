@@ -23,6 +23,7 @@ type Message struct {
 	Visitor     string // the stream id of the anonymous visitor, "" for none
 	Previous    string // likewise of an alias's previous id
 	Own         bool   // the customer's own token came with it: what it says of them counts
+	OwnEmail    string // the address that the token's issuer has verified, "" for none
 	Part        Part
 }
 
@@ -38,7 +39,7 @@ const (
 
 // Report is what a message reports of an order, nil for nothing.
 func Report(m ingest.Message, source ingest.Source) order.Report {
-	if m.Type != "track" || !strings.HasPrefix(m.Event, "Order ") {
+	if m.Type != "track" || !strings.HasPrefix(m.Means(), "Order ") {
 		return nil
 	}
 	facts, _ := ingest.Facts(m, source)

@@ -32,10 +32,15 @@ func (s State) after(e eventstore.New, recordedAt time.Time) State {
 
 // Decide turns messages into events on a stream as it stands. A message that was taken in before becomes none.
 func Decide(s State, c Take) ([]eventstore.New, error) {
+	decided, _, err := Understand(s, c)
+	return decided, err
+}
+
+// Understand is Decide. silent are the notes of messages that were taken in and became no event, which nothing else tells.
+func Understand(s State, c Take) (decided []eventstore.New, silent []string, err error) {
 	if status := s.Record.Customer.Status; status == customer.StatusErased || status == customer.StatusErasing {
-		return nil, nil // suppressed: accepted and not stored
+		return nil, nil, nil // suppressed: accepted and not stored
 	}
-	var decided []eventstore.New
 	past := maps.Clone(c.Past)
 	inBatch := map[string]bool{}
 	for _, m := range c.Messages {
@@ -43,6 +48,7 @@ func Decide(s State, c Take) ([]eventstore.New, error) {
 			continue
 		}
 		inBatch[m.Fingerprint] = true
+		before := len(decided)
 		happens := func(events []any, notes []string) {
 			for _, event := range events {
 				next := eventstore.New{Data: event, OccurredAt: m.OccurredAt, Message: m.Fingerprint, Notes: notes}
@@ -55,27 +61,37 @@ func Decide(s State, c Take) ([]eventstore.New, error) {
 			}
 		}
 		if m.Part != OfOrder {
+			if c.Customer && m.OfBrowser(c.Source) {
+				m.Notes = together(m.Notes, []string{"context.consent:" + foreign.Untrusted})
+			}
 			choice, err := chosen(c, s.Record, m)
 			if err != nil {
-				return nil, err
+				return nil, nil, err
 			}
 			happens(choice, m.Notes)
 			if ingest.Behaviour(m.Message, c.Source) && !mayAnalyse(s.Record.Consent, m.Message, c.Source, c.Now) {
+				if len(decided) == before {
+					silent = append(silent, m.Notes...)
+				}
 				continue // accepted and not kept
 			}
 		}
 		facts, unread, err := meaning(c, s.Record.Customer, m)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		events, err := agreed(c, s.Record.Order, past, facts)
+		events, rounded, err := agreed(c, s.Record.Order, past, facts)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
+		notes := together(m.Notes, append(unread, rounded...))
 		events = begun(s.Record, events, c.Source, m.OccurredAt)
-		happens(append(events, Consequences(s.Record, events, m.OccurredAt)...), together(m.Notes, unread))
+		happens(append(events, Consequences(s.Record, events, m.OccurredAt)...), notes)
+		if len(decided) == before {
+			silent = append(silent, notes...)
+		}
 	}
-	return decided, nil
+	return decided, silent, nil
 }
 
 // together are the notes of the message's own fields and of what it says.
@@ -87,8 +103,8 @@ func together(notes, more []string) []string {
 }
 
 // agreed is the facts, with what agrees with the orders in the place of reports. An order that is stored elsewhere already is not
-// placed again.
-func agreed(c Take, s order.State, past map[string]order.History, facts []any) (events []any, err error) {
+// placed again. rounded notes an amount with more digits than the order's currency has.
+func agreed(c Take, s order.State, past map[string]order.History, facts []any) (events []any, rounded []string, err error) {
 	for _, fact := range facts {
 		report, ok := fact.(order.Report)
 		if !ok {
@@ -102,11 +118,14 @@ func agreed(c Take, s order.State, past map[string]order.History, facts []any) (
 		}
 		more, err := order.Reported(s, past, report)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
+		}
+		if order.Rounds(report, more) {
+			rounded = []string{"properties.total:" + foreign.Rounded}
 		}
 		events = append(events, more...)
 	}
-	return events, nil
+	return events, rounded, nil
 }
 
 // mayAnalyse says whether somebody's behaviour may be kept. A refusal that is on record counts before what a banner says,

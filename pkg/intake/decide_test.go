@@ -3,6 +3,7 @@ package intake_test
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -90,7 +91,10 @@ func TestAnAddressOfSomebodyElseIsNotTakenOver(t *testing.T) {
 	take := said(t, server, `{"type":"identify","messageId":"m1","userId":"u1","traits":{"email":" Grace@Example.com"}}`)
 	ada.When(t, take).Then(at(now, fingerprint(server, "m1"), customer.EmailUpdated{OldEmail: "ada@example.com", NewEmail: "Grace@Example.com"})...)
 	take.EmailsTaken["grace@example.com"] = true
-	ada.When(t, take).Then(at(now, fingerprint(server, "m1"), customer.AttributesUpdated{Attributes: map[string]any{"email": " Grace@Example.com"}})...)
+	ada.When(t, take).Then(eventstore.New{
+		Data: customer.AttributesUpdated{Attributes: map[string]any{"email": " Grace@Example.com"}}, OccurredAt: now, Message: fingerprint(server, "m1"),
+		Notes: []string{"traits.email:taken"},
+	})
 }
 
 // TestWhoMayNameAnotherCustomer: a public key says who a visitor is; that two customers are one, a server.
@@ -188,7 +192,7 @@ func TestReport(t *testing.T) {
 	} {
 		m := said(t, server, `{"type":"track","userId":"u1","event":"`+c.event+`","properties":{"order_id":"o1","total":1,"product_id":"p1"}}`).Messages[0]
 		report := intake.Report(m.Message, ingest.Source{Trusted: c.trusted})
-		if (report != nil) != c.told || ingest.FollowsUp(m.Event) != c.followUp || report != nil && report.Order() != "o1" {
+		if (report != nil) != c.told || m.FollowsUp() != c.followUp || report != nil && report.Order() != "o1" {
 			t.Errorf("%+v: %+v", c, report)
 		}
 	}
@@ -268,15 +272,63 @@ func TestWhoseBehaviourIsKept(t *testing.T) {
 
 func TestABannersChoiceIsRecorded(t *testing.T) {
 	choose := func(chosen string) intake.Take {
-		return said(t, browser, `{"type":"track","messageId":"m1","userId":"u1","event":"Segment Consent Preference Updated",
+		take := said(t, browser, `{"type":"track","messageId":"m1","userId":"u1","event":"Segment Consent Preference Updated",
 			"context":{"consent":{"categoryPreferences":{"Analytics":`+chosen+`}}}}`)
+		take.Messages[0].Own = true
+		return take
 	}
 	refused := consent.Revoked{Purpose: consent.Analytics, Channel: consent.Push, Reason: "customer-request"}
 	ada.When(t, choose("false")).Then(at(now, fingerprint(browser, "m1"), refused)...)
 	anybody.When(t, choose("false")).Then(at(now, fingerprint(browser, "m1"), customer.Created{Source: "web"}, refused)...)
 	take := choose("false")
-	take.Customer = false
+	take.Customer, take.Messages[0].Own = false, false
 	anybody.When(t, take).Then(at(now, fingerprint(browser, "m1"), refused)...)
+}
+
+// TestS9_APagesBannerChangesNoCustomersRecord, in either direction: anybody can send it in anybody's name. It holds for the messages that it
+// comes with, and for the browser.
+func TestS9_APagesBannerChangesNoCustomersRecord(t *testing.T) {
+	choose := func(source ingest.Source, chosen string) intake.Take {
+		return said(t, source, `{"type":"track","messageId":"m1","userId":"u1","event":"Segment Consent Preference Updated",
+			"context":{"consent":{"categoryPreferences":{"Analytics":`+chosen+`,"Marketing":`+chosen+`}}}}`)
+	}
+	agreed := append(known[:1:1], at(now.Add(-time.Minute), "", granted(consent.Analytics, consent.Push), granted(consent.Marketing, consent.Email))...)
+	refused := append(known[:1:1], at(now.Add(-time.Minute), "", consent.Revoked{Purpose: consent.Analytics, Channel: consent.Push})...)
+	never := []eventstore.New(nil)
+	for _, c := range []struct {
+		before            []eventstore.New
+		source            ingest.Source
+		own, visitor      bool
+		chosen            string
+		agrees, mayRecord bool
+	}{
+		{agreed, browser, false, false, "false", true, false}, {refused, browser, false, false, "true", false, false}, {never, browser, false, false, "false", false, false},
+		{agreed, browser, true, false, "false", false, true}, {refused, browser, true, false, "true", true, true}, {refused, server, false, false, "true", true, true},
+		{agreed, browser, false, true, "false", false, true}, {refused, browser, false, true, "true", true, true}, {never, browser, false, true, "false", false, true},
+	} {
+		take := choose(c.source, c.chosen)
+		take.Customer, take.Messages[0].Own = !c.visitor, c.own
+		before := intake.Decider.Fold(c.before...)
+		events, silent, err := intake.Understand(before, take)
+		if err != nil {
+			t.Fatal(err)
+		}
+		recorded := false
+		after := before
+		for _, e := range events {
+			recorded = recorded || strings.HasPrefix(fmt.Sprintf("%T", e.Data), "consent.")
+			after = intake.Decider.Evolve(after, e)
+			silent = append(silent, e.Notes...)
+		}
+		agrees, _ := after.Record.Consent.Stance(consent.Analytics, now)
+		noted := slices.Contains(silent, "context.consent:untrusted")
+		if agrees != c.agrees || recorded != c.mayRecord || noted == c.mayRecord {
+			t.Errorf("%+v: agrees %v, recorded %v, noted %v", c, agrees, recorded, noted)
+		}
+		if was, is := before.Record.Consent.Allows(consent.Marketing, consent.Email, now), after.Record.Consent.Allows(consent.Marketing, consent.Email, now); was != is {
+			t.Errorf("%+v: the consent to marketing is %v, was %v", c, is, was)
+		}
+	}
 }
 
 // TestP5_AChoiceThatNobodyKnowsWhen is taken of who was never asked, and undoes no refusal; a refusal always counts.

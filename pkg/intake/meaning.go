@@ -38,13 +38,7 @@ func meaning(c Take, s customer.State, m Message) (events []any, unread []string
 	case !c.Source.Trusted && !m.Own:
 		return claimed(c, s, m)
 	case m.Type == "identify":
-		identify, unread := ingest.Identify(m.Message, c.Source, m.ExternalID, m.Visitor)
-		identify.Public = !c.Source.Trusted
-		if email, err := customer.NormalEmail(identify.Email); err == nil {
-			identify.EmailTaken = c.EmailsTaken[email]
-		}
-		events, err := customer.Decide(s, identify)
-		return events, unread, err
+		return identified(c, s, m)
 	}
 	if events, err = heardOf(c.Source, s, m); err != nil {
 		return nil, nil, err
@@ -75,13 +69,43 @@ func meaning(c Take, s customer.State, m Message) (events []any, unread []string
 	return append(events, more...), unread, err
 }
 
+// identified is what somebody whose word counts says of a customer.
+func identified(c Take, s customer.State, m Message) (events []any, unread []string, err error) {
+	identify, unread := ingest.Identify(m.Message, c.Source, m.ExternalID, m.Visitor)
+	identify.Public = !c.Source.Trusted
+	if email := identify.Email; !c.Source.Trusted && email != "" && !mailbox.Same(email, m.OwnEmail) && !mailbox.Same(email, s.Email) {
+		// A token proves who somebody is, and not that any address is theirs: it would be kept from whose it is.
+		identify.Email = ""
+		unread = append(unread, "traits.email:"+foreign.Unverified)
+		claim := claimOf(c.Source, m)
+		claim.Traits, claim.IPAddress, claim.UserAgent = map[string]any{"email": email}, m.Context.IP, m.Context.UserAgent
+		if events, err = customer.Decide(s, claim); err != nil {
+			return nil, nil, err
+		}
+		for _, e := range events {
+			s = customer.Evolve(s, e, m.OccurredAt)
+		}
+	}
+	if email, err := customer.NormalEmail(identify.Email); err == nil && c.EmailsTaken[email] {
+		identify.EmailTaken = true
+		unread = append(unread, "traits.email:"+foreign.Taken)
+	}
+	more, beyond, err := customer.Hear(s, identify)
+	return append(events, more...), noRoom(unread, beyond), err
+}
+
+// noRoom adds to the notes of what was not read that there was no room for some of it.
+func noRoom(unread []string, beyond bool) []string {
+	if beyond {
+		unread = append(unread, "traits:"+foreign.TooMany)
+	}
+	return unread
+}
+
 // claimed is what a message means that came with a write key that everybody can read, and without the customer's own token: it
 // tells what was done, and who a visitor is. What it says about the customer is kept as claimed.
 func claimed(c Take, s customer.State, m Message) (events []any, unread []string, err error) {
-	claim := customer.Claim{Source: heardFrom(c.Source), ExternalID: m.ExternalID, At: m.OccurredAt}
-	if m.Undated { // whatever was claimed at a known time counts more
-		claim.At = time.Time{}
-	}
+	claim := claimOf(c.Source, m)
 	visitor := m.Visitor
 	switch m.Type {
 	case "identify":
@@ -93,9 +117,11 @@ func claimed(c Take, s customer.State, m Message) (events []any, unread []string
 	case "alias":
 		visitor = m.Previous
 	}
-	if events, err = customer.Decide(s, claim); err != nil {
+	events, beyond, err := customer.Hear(s, claim)
+	if err != nil {
 		return nil, nil, err
 	}
+	unread = noRoom(unread, beyond)
 	for _, e := range events {
 		s = customer.Evolve(s, e, m.OccurredAt)
 	}
@@ -116,6 +142,15 @@ func claimed(c Take, s customer.State, m Message) (events []any, unread []string
 	return append(events, done...), unread, nil
 }
 
+// claimOf is a claim of what a message says, without what that is.
+func claimOf(source ingest.Source, m Message) customer.Claim {
+	claim := customer.Claim{Source: heardFrom(source), ExternalID: m.ExternalID, At: m.OccurredAt}
+	if m.Undated { // whatever was claimed at a known time counts more
+		claim.At = time.Time{}
+	}
+	return claim
+}
+
 // claimedOfVisitor is what a page or an app says of a visitor, kept as claimed like what it says of a customer: the visitor may turn out to be one.
 func claimedOfVisitor(s customer.State, m Message) (events []any, unread []string, err error) {
 	claim := customer.Claim{Visitor: true, At: m.OccurredAt}
@@ -123,10 +158,11 @@ func claimedOfVisitor(s customer.State, m Message) (events []any, unread []strin
 		claim.At = time.Time{}
 	}
 	claim.Traits, unread = ingest.Traits(m.Message)
-	if events, err = customer.Decide(s, claim); len(events) == 0 && err == nil {
+	events, beyond, err := customer.Hear(s, claim)
+	if len(events) == 0 && err == nil {
 		events = []any{activity.Identified{}}
 	}
-	return events, unread, err
+	return events, noRoom(unread, beyond), err
 }
 
 // facts are what a track, page or screen message says that happened, as far as it is in the message's part.
@@ -154,16 +190,19 @@ func heardOf(source ingest.Source, s customer.State, m Message) ([]any, error) {
 	return customer.Decide(s, customer.Identify{Source: heardFrom(source), ExternalID: m.ExternalID, At: m.OccurredAt})
 }
 
-// chosen is what a banner says was chosen about analytics, as events (ADR 27). A refusal is recorded of anybody, since it
-// must be kept to; a consent has a term, and may have ended by the time that it is told. One that was given nobody knows when may
-// be older than what is on record.
+// OfBrowser says whether a message is a page's or an app's word on what was chosen in its banner. That holds for the browser, and is no
+// word of the customer's whom it names: anybody can send it, in anybody's name (ADR 38).
+func (m Message) OfBrowser(source ingest.Source) bool {
+	return !source.Trusted && !m.Own && ingest.TellsChoice(m.Message)
+}
+
+// chosen is what a banner says was chosen about analytics, as events (ADR 27). A refusal is recorded also of somebody who was never
+// asked, since it must be kept to; a consent has a term, and may have ended by the time that it is told. One that was given nobody knows
+// when may be older than what is on record. A page's word on a customer changes nothing on record, in either direction.
 func chosen(c Take, s record.State, m Message) ([]any, error) {
 	granted, told := ingest.Chosen(m.Message)
-	agrees, asked := s.Consent.Stance(consent.Analytics, c.Now)
-	if told && granted && asked && !agrees && !c.Source.Trusted && !m.Own { // a page's word does not undo a refusal: anybody can say it
-		return nil, nil
-	}
-	if !told || granted && (s.Customer.Status == customer.StatusDeactivated || !consent.Expiry(m.OccurredAt).After(c.Now) || asked && m.Undated) {
+	_, asked := s.Consent.Stance(consent.Analytics, c.Now)
+	if !told || c.Customer && m.OfBrowser(c.Source) || granted && (s.Customer.Status == customer.StatusDeactivated || !consent.Expiry(m.OccurredAt).After(c.Now) || asked && m.Undated) {
 		return nil, nil
 	}
 	ip := m.Context.IP

@@ -25,7 +25,7 @@ func TestS1_APublicKeyIsNobodysWord(t *testing.T) {
 		Then(at(now, fingerprint(browser, "m1"), customer.TraitsClaimed{GroupID: "g1", Traits: map[string]any{"size": json.Number("3")}})...)
 
 	own := said(t, browser, identify)
-	own.Messages[0].Own = true
+	own.Messages[0].Own, own.Messages[0].OwnEmail = true, "eve@example.com"
 	ada.When(t, own).Then(at(now, fingerprint(browser, "m1"),
 		customer.EmailUpdated{OldEmail: "ada@example.com", NewEmail: "eve@example.com"}, customer.NameUpdated{NewFirstName: "Eve"},
 	)...)

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -196,7 +197,7 @@ func TestP5_ClumsyTwinsSayTheSame(t *testing.T) {
 		if !reflect.DeepEqual(events, others) || !reflect.DeepEqual(reports, otherReports) || !reflect.DeepEqual(unread, otherUnread) {
 			t.Fatalf("%s\nbecomes %+v\nreports %+v\nand %s\nbecomes %+v\nreports %+v, notes %q", body, events, reports, twin, others, otherReports, otherUnread)
 		}
-		if len(unread) > 0 {
+		if slices.ContainsFunc(unread, func(note string) bool { return !strings.HasSuffix(note, ":rounded") }) { // of a currency without cents
 			t.Fatalf("%s has the notes %q", body, unread)
 		}
 	})

@@ -1,9 +1,9 @@
 package lambdaio
 
 import (
+	"context"
 	"crypto/subtle"
 	"net/netip"
-	"os"
 
 	"defter/pkg/fault"
 )
@@ -14,18 +14,30 @@ const (
 	ViewerHeader = "x-defter-viewer" // the client's address
 )
 
-// edgeKey is the key of the deployment's CDN, "" where there is none and clients call API Gateway itself.
-var edgeKey = os.Getenv("DEFTER_EDGE_KEY")
+// BehindEdge makes an endpoint answer only what comes by the deployment's CDN, which has the key: rules that the CDN has must not be one address away
+// from having no effect. Without a key, and for what is no endpoint, it is the handler itself.
+func BehindEdge(h Handler, key string) Handler {
+	endpoint, ok := h.(Endpoint)
+	if !ok || key == "" {
+		return h
+	}
+	return endpointBehind{endpoint, key}
+}
 
-// byEdge makes a request that came by the CDN what it was before, and refuses one that went around it: rules that the CDN has must not
-// be one address away from having no effect.
+type endpointBehind struct {
+	Endpoint
+	key string
+}
+
+func (e endpointBehind) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
+	return e.invoke(ctx, payload, func(r *Request) error { return byEdge(r, e.key) })
+}
+
+// byEdge makes a request what it was before the CDN: it came from the client's address.
 func byEdge(r *Request, key string) error {
 	presented, viewer := r.Header[EdgeHeader], r.Header[ViewerHeader]
 	delete(r.Header, EdgeHeader)
 	delete(r.Header, ViewerHeader)
-	if key == "" {
-		return nil
-	}
 	address, err := netip.ParseAddr(viewer)
 	if err != nil || subtle.ConstantTimeCompare([]byte(presented), []byte(key)) != 1 {
 		return fault.New(fault.Unauthorized, "not-by-the-edge", "this deployment is called by another address")

@@ -1,36 +1,52 @@
 package lambdaio
 
 import (
+	"context"
+	"encoding/json"
+	"errors"
 	"testing"
 
-	"defter/pkg/fault"
+	"github.com/aws/aws-lambda-go/events"
 )
 
 // Who comes by the deployment's CDN is counted by their own address, and nobody else gets in.
 func TestS4_OnlyTheEdgeSaysWhoCalls(t *testing.T) {
-	const key, gateway = "k3y", "203.0.113.200"
+	const key = "k3y"
 	for name, c := range map[string]struct {
-		key      string
-		header   map[string]string
-		sourceIP string // "" for refused
+		key, presented, viewer string
+		from                   string // "" for refused
 	}{
-		"no CDN":                           {"", map[string]string{}, gateway},
-		"no CDN, and who claims there is":  {"", map[string]string{EdgeHeader: "", ViewerHeader: "198.51.100.7"}, gateway},
-		"by the CDN":                       {key, map[string]string{EdgeHeader: key, ViewerHeader: "198.51.100.7"}, "198.51.100.7"},
-		"by the CDN, over IPv6":            {key, map[string]string{EdgeHeader: key, ViewerHeader: "2001:db8::7"}, "2001:db8::7"},
-		"around it":                        {key, map[string]string{}, ""},
-		"around it, with another's key":    {key, map[string]string{EdgeHeader: "other", ViewerHeader: "198.51.100.7"}, ""},
-		"around it, with no key":           {key, map[string]string{EdgeHeader: "", ViewerHeader: "198.51.100.7"}, ""},
-		"by the CDN without its function":  {key, map[string]string{EdgeHeader: key}, ""},
-		"by the CDN, an address that none": {key, map[string]string{EdgeHeader: key, ViewerHeader: "198.51.100.7, 203.0.113.9"}, ""},
+		"no CDN":                              {"", "", "", "203.0.113.200"},
+		"no CDN, and who claims there is":     {"", "", "198.51.100.7", "203.0.113.200"},
+		"by the CDN":                          {key, key, "198.51.100.7", "198.51.100.7"},
+		"by the CDN, over IPv6":               {key, key, "2001:db8::7", "2001:db8::7"},
+		"around it":                           {key, "", "", ""},
+		"around it, with another's key":       {key, "other", "198.51.100.7", ""},
+		"around it, with no key":              {key, "", "198.51.100.7", ""},
+		"by the CDN without its function":     {key, key, "", ""},
+		"by the CDN, an address that is none": {key, key, "198.51.100.7, 203.0.113.9", ""},
 	} {
-		r := Request{Header: c.header, SourceIP: gateway}
-		err := byEdge(&r, c.key)
-		if refused := fault.KindOf(err) == fault.Unauthorized; (err != nil) != refused || refused != (c.sourceIP == "") || !refused && r.SourceIP != c.sourceIP {
-			t.Errorf("%s: called by %s, %v", name, r.SourceIP, err)
+		seen := ""
+		h := BehindEdge(HTTP(func(_ context.Context, r Request) (Response, error) {
+			seen = r.SourceIP
+			if c.key != "" && r.Header[EdgeHeader] != "" {
+				t.Errorf("%s: the key goes on", name)
+			}
+			return Response{Status: 200}, nil
+		}), c.key)
+		in := events.APIGatewayV2HTTPRequest{RouteKey: "GET /healthz", RawPath: "/healthz", Headers: map[string]string{"X-Defter-Edge": c.presented, "x-defter-viewer": c.viewer}}
+		in.RequestContext.HTTP.SourceIP = "203.0.113.200"
+		payload, err := json.Marshal(in)
+		if err != nil {
+			t.Fatal(err)
 		}
-		if _, told := r.Header[EdgeHeader]; told {
-			t.Errorf("%s: the key goes on", name)
+		var out events.APIGatewayV2HTTPResponse
+		answer, err := h.Invoke(t.Context(), payload)
+		if err := errors.Join(err, json.Unmarshal(answer, &out)); err != nil {
+			t.Fatal(err)
+		}
+		if want := map[bool]int{true: 401, false: 200}[c.from == ""]; seen != c.from || out.StatusCode != want {
+			t.Errorf("%s: called by %q, %d %s", name, seen, out.StatusCode, out.Body)
 		}
 	}
 }

@@ -106,6 +106,11 @@ type Endpoint func(context.Context, Request) (Response, error)
 func HTTP(answer Endpoint) Handler { return answer }
 
 func (e Endpoint) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
+	return e.invoke(ctx, payload, func(*Request) error { return nil })
+}
+
+// invoke answers an event of API Gateway, if its request is let in.
+func (e Endpoint) invoke(ctx context.Context, payload []byte, let func(*Request) error) ([]byte, error) {
 	head, body := withoutBody(payload)
 	var in events.APIGatewayV2HTTPRequest
 	if err := json.Unmarshal(head, &in); err != nil {
@@ -113,7 +118,7 @@ func (e Endpoint) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	}
 	request, err := requestOf(in, body)
 	if err == nil {
-		err = byEdge(&request, edgeKey)
+		err = let(&request)
 	}
 	if err != nil {
 		return encode(ProblemOf(ctx, err, request.ID))

@@ -2,6 +2,7 @@ package order
 
 import (
 	"cmp"
+	"math/big"
 
 	"defter/pkg/fault"
 	"defter/pkg/foreign"
@@ -112,6 +113,34 @@ func (a Amount) in(currency string) (int64, error) {
 		return 0, fault.New(fault.Invalid, "invalid-amount", "an amount is 0 to %d", int64(money.Max))
 	}
 	return n, nil
+}
+
+// Rounds says whether an amount that a report told has more digits than the currency of the events that it became.
+func Rounds(report Report, events []any) bool {
+	for _, event := range events {
+		var of Amount
+		currency := ""
+		switch e := event.(type) {
+		case PaymentSucceeded:
+			r, _ := report.(ReportPlaced)
+			of, currency = r.Total, e.Currency
+		case RefundCompleted:
+			r, _ := report.(ReportRefund)
+			of, currency = r.Amount, e.Currency
+		case RefundFailed:
+			r, _ := report.(ReportRefundFailed)
+			of, currency = r.Amount, e.Currency
+		}
+		if of.Decimal == "" {
+			continue
+		}
+		n, err := of.in(currency)
+		if exact, ok := new(big.Rat).SetString(of.Decimal); err == nil && ok {
+			major, _ := new(big.Rat).SetString(money.Major(n, currency))
+			return exact.Cmp(major) != 0
+		}
+	}
+	return false
 }
 
 func reportPlaced(r ReportPlaced) []any {

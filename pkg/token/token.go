@@ -54,24 +54,32 @@ func New(issuer, audience string, now func() time.Time, transport http.RoundTrip
 	})}
 }
 
-// Subject is the customer whom a token proves. It fails with Unauthorized for a token that proves nothing, and with Busy where the
+// Subject is the customer whom a token proves, and the address that the issuer says it has verified (the claims email and email_verified of
+// OpenID Connect Core 1.0, section 5.1), "" for none. It fails with Unauthorized for a token that proves nothing, and with Busy where the
 // issuer's keys cannot be had.
-func (v *Verifier) Subject(ctx context.Context, raw string) (string, error) {
+func (v *Verifier) Subject(ctx context.Context, raw string) (id, email string, err error) {
 	if len(raw) > MaxBytes {
-		return "", fault.New(fault.Unauthorized, "invalid-token", "a token has at most %d bytes", MaxBytes)
+		return "", "", fault.New(fault.Unauthorized, "invalid-token", "a token has at most %d bytes", MaxBytes)
 	}
 	var unreachable error // which the library tells as a text only
 	verified, err := v.verifier.Verify(context.WithValue(ctx, why{}, &unreachable), raw)
 	if unreachable != nil {
-		return "", fault.Because(unreachable, fault.Busy, "issuer-unreachable", "the keys of the tokens' issuer cannot be had")
+		return "", "", fault.Because(unreachable, fault.Busy, "issuer-unreachable", "the keys of the tokens' issuer cannot be had")
 	}
 	if err != nil {
-		return "", fault.Because(err, fault.Unauthorized, "invalid-token", "the token does not prove who this is")
+		return "", "", fault.Because(err, fault.Unauthorized, "invalid-token", "the token does not prove who this is")
 	}
 	if verified.Subject == "" {
-		return "", fault.New(fault.Unauthorized, "invalid-token", "the token names nobody")
+		return "", "", fault.New(fault.Unauthorized, "invalid-token", "the token names nobody")
 	}
-	return verified.Subject, nil
+	var claims struct {
+		Email    string `json:"email"`
+		Verified any    `json:"email_verified"` // some issuers write the text "true"
+	}
+	if verified.Claims(&claims) != nil || fmt.Sprint(claims.Verified) != "true" {
+		claims.Email = ""
+	}
+	return verified.Subject, claims.Email, nil
 }
 
 // why is where a context has room for the error of an issuer that did not answer, which says nothing about the token.

@@ -130,10 +130,31 @@ func TestWhatATokenProves(t *testing.T) {
 		{"none at all", "x", ""},
 		{"too long", good + strings.Repeat("A", token.MaxBytes), ""},
 	} {
-		subject, err := v.Subject(t.Context(), c.raw)
+		subject, _, err := v.Subject(t.Context(), c.raw)
 		if subject != c.proves || (err == nil) != (c.proves != "") || err != nil && fault.KindOf(err) != fault.Unauthorized {
 			t.Errorf("%s: %q, %v", c.name, subject, err)
 		}
+	}
+}
+
+// TestS1_TheAddressThatTheIssuerVerified is told, and no other.
+func TestS1_TheAddressThatTheIssuerVerified(t *testing.T) {
+	i := open(t)
+	key := rsaKey(t, "k1")
+	i.publishes(key)
+	v := i.verifier()
+	const ada = "ada@mail.example"
+	for _, c := range []struct {
+		verified any
+		want     string
+	}{{true, ada}, {"true", ada}, {false, ""}, {"false", ""}, {nil, ""}, {1, ""}, {[]string{"true"}, ""}} {
+		id, email, err := v.Subject(t.Context(), sign(t, key, jose.RS256, i.claims("email", ada, "email_verified", c.verified)))
+		if err != nil || id != "u1" || email != c.want {
+			t.Errorf("verified %v: %q, %q, %v", c.verified, id, email, err)
+		}
+	}
+	if id, email, err := v.Subject(t.Context(), sign(t, key, jose.RS256, i.claims("email", []int{7}, "email_verified", true))); err != nil || id != "u1" || email != "" {
+		t.Errorf("an address that is none: %q, %q, %v", id, email, err)
 	}
 }
 
@@ -144,7 +165,7 @@ func TestKeysAreAskedForSeldom(t *testing.T) {
 	i.publishes(first)
 	v := i.verifier()
 	proves := func(key jose.JSONWebKey) bool {
-		_, err := v.Subject(t.Context(), sign(t, key, jose.RS256, i.claims()))
+		_, _, err := v.Subject(t.Context(), sign(t, key, jose.RS256, i.claims()))
 		return err == nil
 	}
 	if !proves(first) {
@@ -177,7 +198,7 @@ func TestKeysAreAskedForSeldom(t *testing.T) {
 	if !proves(second) {
 		t.Error("while the issuer is away, known keys do not count")
 	}
-	if _, err := i.verifier().Subject(t.Context(), sign(t, second, jose.RS256, i.claims())); fault.KindOf(err) != fault.Busy {
+	if _, _, err := i.verifier().Subject(t.Context(), sign(t, second, jose.RS256, i.claims())); fault.KindOf(err) != fault.Busy {
 		t.Errorf("an issuer that was never reached: %v", err)
 	}
 }

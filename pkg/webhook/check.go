@@ -84,17 +84,21 @@ func checkScope(w source.Webhook) error {
 	return nil
 }
 
+func pathsOf(texts []string) (paths []string) {
+	for _, text := range texts {
+		paths = append(paths, pathsIn(text)...)
+	}
+	return paths
+}
+
 // checkHeader refuses rules that ask for what stands beside a delivery and is not signed: whoever has one delivery could send it as another.
 func checkHeader(w source.Webhook, r source.Rule) error {
 	signed := (&Mapping{hook: w}).Signed(map[string]string{})
 	if w.Signature == source.Unsigned {
 		return nil
 	}
-	texts := slices.Concat(slices.Collect(maps.Keys(r.When)), slices.Collect(maps.Values(r.Properties)), []string{r.Each, r.UserID, r.AnonymousID, r.MessageID, r.Timestamp})
-	for _, text := range texts {
-		for _, prefix := range []string{minor, unix} {
-			text = strings.TrimPrefix(text, prefix)
-		}
+	texts := slices.Concat(slices.Collect(maps.Values(r.Properties)), []string{r.Each, r.UserID, r.AnonymousID, r.MessageID, r.Timestamp})
+	for _, text := range slices.Concat(slices.Collect(maps.Keys(r.When)), pathsOf(texts)) {
 		name, asks := strings.CutPrefix(strings.NewReplacer("['", ".", `["`, ".", "']", "", `"]`, "").Replace(text), "$.header")
 		if _, ok := signed[strings.TrimPrefix(name, ".")]; asks && !ok {
 			return invalid("%.100q is not signed, and may say nothing", text)

@@ -166,38 +166,43 @@ func shopify() Preset {
 			"order_transactions/create": {moved("success", "Order Refunded"), moved("failure", ingest.RefundFailed), moved("error", ingest.RefundFailed)},
 			"customers/create":          person, "customers/update": person,
 		},
-		Ignored: []Ignored{
-			{[]string{"orders/edited"}, "it tells what was changed; what an order comes to is taken when it is paid"},
-			{[]string{"orders/delete"}, "only an order that is cancelled or was never paid can be deleted"},
-			{[]string{"orders/fulfilled", "orders/partially_fulfilled", "fulfillments/*", "fulfillment_events/*", "fulfillment_holds/*", "fulfillment_orders/*"}, "what is on its way is not followed from Shopify"},
-			{[]string{"orders/risk_assessment_changed", "orders/shopify_protect_eligibility_changed", "orders/link_requested"}, "it moves no money"},
-			{[]string{"returns/*", "reverse_deliveries/*", "reverse_fulfillment_orders/*"}, "a return moves no money: refunds/create tells when it does"},
-			{[]string{"disputes/*"}, "disputes are not followed yet"},
-			{[]string{"checkouts/*", "carts/*", "draft_orders/*"}, "the shop's pages report carts and checkouts, with who fills them"},
-			{[]string{"tender_transactions/*", "payment_schedules/*", "payment_terms/*"}, "orders/paid tells when an order is paid"},
-			{[]string{"customers_email_marketing_consent/*", "customers_marketing_consent/*", "customers/email_marketing_consent_update", "customers/marketing_consent_update"},
-				"a consent needs its proof, which Shopify does not tell"},
-			{[]string{"customers/delete", "customers/redact", "customers/data_request", "shop/redact"}, "somebody must decide on it: erase with POST /v1/customers/{id}/erasure"},
-			{[]string{"customers/merge"}, "say so with POST /v1/customers/{id}/identities, which can be undone"},
-			{[]string{"customers/enable", "customers/disable", "customers/purchasing_summary", "customer_tags/*", "customer_groups/*", "customer_payment_methods/*", "customer.*", "customer_account_settings/*", "customer_joined_segment", "customer_left_segment", "segments/*"},
-				"it says nothing new of who somebody is"},
-			{[]string{
-				"app/*", "app_purchases_one_time/*", "app_subscriptions/*", "audit_events/*", "bulk_operations/*", "channels/*", "collection_listings/*", "collection_publications/*", "collections/*",
-				"companies/*", "company_contact_roles/*", "company_contacts/*", "company_locations/*", "delivery_promise_settings/*", "discounts/*", "domains/*", "finance_*", "inventory_items/*",
-				"inventory_levels/*", "inventory_shipments/*", "inventory_transfers/*", "locales/*", "locations/*", "markets/*", "metafield_definitions/*", "metaobjects/*", "product_feeds/*",
-				"product_listings/*", "product_publications/*", "products/*", "profiles/*", "publications/*", "scheduled_product_listings/*", "selling_plan_groups/*", "shipping_addresses/*", "shop/update",
-				"subscription_billing_attempts/*", "subscription_billing_cycle_edits/*", "subscription_billing_cycles/*", "subscription_contracts/*", "tax_services/*", "themes/*", "variants/*",
-			}, "it is about the shop, and no order"},
-		},
+		Ignored: shopifyIgnored,
 	}
+}
+
+// shopifyIgnored are the topics that no message is made of.
+var shopifyIgnored = []Ignored{
+	{[]string{"orders/edited"}, "it tells what was changed; what an order comes to is taken when it is paid"},
+	{[]string{"orders/delete"}, "only an order that is cancelled or was never paid can be deleted"},
+	{[]string{"orders/fulfilled", "orders/partially_fulfilled", "fulfillments/*", "fulfillment_events/*", "fulfillment_holds/*", "fulfillment_orders/*"}, "what is on its way is not followed from Shopify"},
+	{[]string{"orders/risk_assessment_changed", "orders/shopify_protect_eligibility_changed", "orders/link_requested"}, "it moves no money"},
+	{[]string{"returns/*", "reverse_deliveries/*", "reverse_fulfillment_orders/*"}, "a return moves no money: refunds/create tells when it does"},
+	{[]string{"disputes/*"}, "disputes are not followed yet"},
+	{[]string{"checkouts/*", "carts/*", "draft_orders/*"}, "the shop's pages report carts and checkouts, with who fills them"},
+	{[]string{"tender_transactions/*", "payment_schedules/*", "payment_terms/*"}, "orders/paid tells when an order is paid"},
+	{[]string{"customers_email_marketing_consent/*", "customers_marketing_consent/*", "customers/email_marketing_consent_update", "customers/marketing_consent_update"},
+		"a consent needs its proof, which Shopify does not tell"},
+	{[]string{"customers/delete", "customers/redact", "customers/data_request", "shop/redact"}, "somebody must decide on it: erase with POST /v1/customers/{id}/erasure"},
+	{[]string{"customers/merge"}, "say so with POST /v1/customers/{id}/identities, which can be undone"},
+	{[]string{"customers/enable", "customers/disable", "customers/purchasing_summary", "customer_tags/*", "customer_groups/*", "customer_payment_methods/*", "customer.*", "customer_account_settings/*", "customer_joined_segment", "customer_left_segment", "segments/*"},
+		"it says nothing new of who somebody is"},
+	{[]string{
+		"app/*", "app_purchases_one_time/*", "app_subscriptions/*", "audit_events/*", "bulk_operations/*", "channels/*", "collection_listings/*", "collection_publications/*", "collections/*",
+		"companies/*", "company_contact_roles/*", "company_contacts/*", "company_locations/*", "delivery_promise_settings/*", "discounts/*", "domains/*", "finance_*", "inventory_items/*",
+		"inventory_levels/*", "inventory_shipments/*", "inventory_transfers/*", "locales/*", "locations/*", "markets/*", "metafield_definitions/*", "metaobjects/*", "product_feeds/*",
+		"product_listings/*", "product_publications/*", "products/*", "profiles/*", "publications/*", "scheduled_product_listings/*", "selling_plan_groups/*", "shipping_addresses/*", "shop/update",
+		"subscription_billing_attempts/*", "subscription_billing_cycle_edits/*", "subscription_billing_cycles/*", "subscription_contracts/*", "tax_services/*", "themes/*", "variants/*",
+	}, "it is about the shop, and no order"},
 }
 
 // sendGrid: the customer is the custom argument customerId of the message that was sent.
 func sendGrid() Preset {
+	// An event that is sent again has been seen with another sg_event_id. What it tells is the same.
+	const again = "only:$.body.sg_message_id $.body.event $.body.email $.body.timestamp $.body.url"
 	mail := func(event, is string) source.Rule {
 		return source.Rule{
 			When: map[string]string{"$.body.event": event}, Event: is,
-			UserID: "$.body.customerId", MessageID: "$.body.sg_event_id", Timestamp: "unix:$.body.timestamp",
+			UserID: "$.body.customerId", MessageID: again, Timestamp: "unix:$.body.timestamp",
 			Properties: map[string]string{"email_id": "$.body.sg_message_id", "link_url": "$.body.url", "reason": "$.body.reason", "bounce_type": "$.body.type", "email": "$.body.email"},
 		}
 	}

@@ -253,3 +253,53 @@ func TestP15_ShopifysList(t *testing.T) {
 		}
 	}
 }
+
+// TestADeliveryThatComesAgain is the same message, also where the service gives it another id, and another one is another.
+func TestADeliveryThatComesAgain(t *testing.T) {
+	event := func(id string, more string) string {
+		return `{"event":"click","customerId":"u1","email":"ada@mail.example","timestamp":1772366400,"sg_message_id":"m1","sg_event_id":"` + id + `","url":"https://s.example/"` + more + `}`
+	}
+	order := func(updated string) string {
+		return `{"id":1,"customer":{"id":2},"financial_status":"paid","total_price":"5.00","currency":"EUR","created_at":"2026-03-01T12:00:00Z","updated_at":"` + updated + `"}`
+	}
+	stripe := func(id, name string) string {
+		return `{"type":"` + name + `","id":"` + id + `","livemode":true,"data":{"object":{"id":"re_1","status":"succeeded","amount":500,"currency":"eur","metadata":{"order_id":"o1"}}}}`
+	}
+	ids := func(w source.Webhook, bodies ...string) (list []any) {
+		for _, body := range bodies {
+			made, _ := messages(t, w, nil, body)
+			for _, m := range made {
+				list = append(list, m["messageId"])
+			}
+		}
+		return list
+	}
+	sendGrid := source.Webhook{Signature: source.SendGrid}
+	for name, c := range map[string]struct {
+		ids  []any
+		want int // different ones
+	}{
+		"SendGrid with another id":       {ids(sendGrid, `[`+event("e1", "")+`]`, `[`+event("e2", `,"attempt":"2"`)+`,`+event("e3", "")+`]`), 1},
+		"SendGrid of another mail":       {ids(sendGrid, `[`+event("e1", "")+`]`, `[`+strings.Replace(event("e1", ""), "m1", "m2", 1)+`]`), 2},
+		"SendGrid of another link":       {ids(sendGrid, `[`+event("e1", "")+`]`, `[`+strings.Replace(event("e1", ""), "s.example", "t.example", 1)+`]`), 2},
+		"SendGrid of another time":       {ids(sendGrid, `[`+event("e1", "")+`]`, `[`+strings.Replace(event("e1", ""), "6400", "6401", 1)+`]`), 2},
+		"SendGrid that says no more":     {ids(sendGrid, `[{"event":"open","customerId":"u1"},{"event":"open","customerId":"u1","ip":"203.0.113.7"}]`), 2},
+		"Stripe's delivery again":        {ids(source.Webhook{Signature: source.Stripe}, stripe("evt_1", "refund.created"), stripe("evt_1", "refund.created")), 1},
+		"Shopify's delivery again":       {ids(source.Webhook{Signature: source.Shopify, Topic: "orders/paid"}, order("a"), order("a")), 1},
+		"rules of a source's own, again": {ids(source.Webhook{Signature: source.Unsigned, Rules: []source.Rule{{Event: "x", UserID: "$.body.id", MessageID: "only:$.body.id $.body.n"}}}, `{"id":"u1","n":1,"try":1}`, `{"id":"u1","n":1,"try":2}`, `{"id":"u1","n":2}`), 2},
+	} {
+		slices.SortFunc(c.ids, func(a, b any) int { return strings.Compare(fmt.Sprint(a), fmt.Sprint(b)) })
+		if got := slices.Compact(c.ids); len(got) != c.want {
+			t.Errorf("%s: %d different ids, want %d", name, len(got), c.want)
+		}
+	}
+	// Two events of Stripe about one refund, and an order of Shopify that was changed, are told apart by what they say: a refund and an order
+	// count once by their own ids.
+	if got := said(t, source.Webhook{Signature: source.Stripe}, stripe("evt_1", "refund.created"), "transaction_id"); !slices.Equal(got, said(t, source.Webhook{Signature: source.Stripe}, stripe("evt_2", "refund.updated"), "transaction_id")) {
+		t.Errorf("one refund is told as %q and otherwise", got)
+	}
+	signed := source.Webhook{Signature: source.Stripe, Secret: secret, Rules: []source.Rule{{Event: "x", UserID: "$.body.id", MessageID: "only:$.body.id $.header['x-try']"}}}
+	if webhook.Check(signed) == nil {
+		t.Error("what is not signed says which message it is")
+	}
+}

@@ -21,13 +21,30 @@ import (
 
 // An expression is a JSON path into {header, body, item}; =text for the text itself; minor:path for an amount in minor units,
 // which becomes a decimal number of the property currency; unix:path for seconds since 1970, which become a time. The item is what the
-// rule's each found; of the header there is what the service has signed, or all where nothing is.
+// rule's each found; of the header there is what the service has signed, or all where nothing is. Of a message's id it may also be
+// only:path path …, for a service that gives what it sends again another id: where the first path finds something, what the paths find is the
+// message's id, whatever else it says.
 const (
 	constant = "="
 	anything = "*" // of a condition: any value but null
 	minor    = "minor:"
 	unix     = "unix:"
+	only     = "only:"
 )
+
+// pathsIn are the paths of an expression, without what is said of them; none of a constant.
+func pathsIn(text string) []string {
+	if strings.HasPrefix(text, constant) {
+		return nil
+	}
+	if rest, ok := strings.CutPrefix(text, only); ok {
+		return strings.Fields(rest)
+	}
+	for _, prefix := range []string{minor, unix} {
+		text = strings.TrimPrefix(text, prefix)
+	}
+	return []string{text}
+}
 
 // delivery is what paths look into.
 type delivery struct {
@@ -194,6 +211,7 @@ type rule struct {
 	when                                      []condition
 	each                                      *path // nil where a delivery becomes one message
 	userID, anonymousID, messageID, timestamp expression
+	only                                      []path // in the place of messageID
 	currency                                  expression
 	properties                                map[string]expression
 	major                                     func(amount int64, currency string) string
@@ -227,8 +245,19 @@ func readRule(r source.Rule, signature string) (rule, error) {
 		}
 		next.each = &each
 	}
+	messageID := r.MessageID
+	if strings.HasPrefix(messageID, only) {
+		messageID = ""
+		for _, text := range pathsIn(r.MessageID) {
+			p, err := readPath(text)
+			if err != nil {
+				return rule{}, err
+			}
+			next.only = append(next.only, p)
+		}
+	}
 	for to, text := range map[*expression]string{
-		&next.userID: r.UserID, &next.anonymousID: r.AnonymousID, &next.messageID: r.MessageID, &next.timestamp: r.Timestamp, &next.currency: r.Properties["currency"],
+		&next.userID: r.UserID, &next.anonymousID: r.AnonymousID, &next.messageID: messageID, &next.timestamp: r.Timestamp, &next.currency: r.Properties["currency"],
 	} {
 		e, err := readExpression(text)
 		if err != nil {
@@ -293,20 +322,42 @@ func (r rule) messages(header, body any, isElement bool) ([]json.RawMessage, err
 	return messages, nil
 }
 
-// message is what an SDK would have sent of a body, or of one of its elements. Its id is made of the rule, of the id that
-// the rule takes, and of what the element says, since the id may be the whole delivery's; without an id of what is said.
-// So a delivery that comes again says nothing new, however the rules are arranged by then.
-func (r rule) message(d *delivery, raw []byte, isElement bool) (json.RawMessage, error) {
-	id, said := r.messageID.text(d), raw
-	if id != "" && !isElement {
-		said = nil
+// id is by what a message is recognised when it comes again. It is made of the rule, of the id that the rule takes, and of what the
+// element says, since the id may be the whole delivery's; without an id of what is said. So a delivery that comes again says nothing new,
+// however the rules are arranged by then.
+func (r rule) id(d *delivery, raw []byte, isElement bool) string {
+	parts := [][]byte{r.content, []byte(r.messageID.text(d)), raw}
+	if len(parts[1]) > 0 && !isElement {
+		parts[2] = nil
+	}
+	if same, found := r.same(d); found {
+		parts = append([][]byte{r.content}, same...)
 	}
 	sum := sha256.New()
-	for _, part := range [][]byte{r.content, []byte(id), said} {
+	for _, part := range parts {
 		fmt.Fprintf(sum, "%d ", len(part))
 		sum.Write(part)
 	}
-	m := map[string]any{"messageId": hex.EncodeToString(sum.Sum(nil)[:20]), "type": r.kind}
+	return hex.EncodeToString(sum.Sum(nil)[:20])
+}
+
+// same is what of a message that comes again is the same, where the rule says what that is; found is false where
+// the first of it is not there, without which two messages could look the same.
+func (r rule) same(d *delivery) (parts [][]byte, found bool) {
+	for i, p := range r.only {
+		text := ""
+		if values := p.in(d); len(values) > 0 {
+			text = plain(values[0])
+		}
+		found = found || i == 0 && text != ""
+		parts = append(parts, []byte(text))
+	}
+	return parts, found
+}
+
+// message is what an SDK would have sent of a body, or of one of its elements.
+func (r rule) message(d *delivery, raw []byte, isElement bool) (json.RawMessage, error) {
+	m := map[string]any{"messageId": r.id(d, raw, isElement), "type": r.kind}
 	properties := map[string]any{}
 	currency := r.currency.text(d)
 	if code, reason := foreign.Currency(currency); reason == "" {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"defter/pkg/fault"
+	"defter/pkg/foreign"
 	"defter/pkg/source"
 )
 
@@ -232,7 +233,7 @@ func namesOf(header map[string]string) map[string]any {
 
 func rootOf(header map[string]string, body []byte) (map[string]any, error) {
 	var whole any
-	d := json.NewDecoder(bytes.NewReader(body))
+	d := json.NewDecoder(bytes.NewReader(foreign.JSON(body)))
 	d.UseNumber()
 	if err := d.Decode(&whole); err != nil {
 		return nil, fault.New(fault.Invalid, "invalid-json", "the body is not valid JSON")
