@@ -17,8 +17,8 @@ type lookup struct {
 
 var (
 	consentedLookup  = lookup{"CONSENTED#", 16}
-	dueLookup        = lookup{"DUE#consent#", 16}
-	touchedLookup    = lookup{"DUE#cart#", 8}
+	dueLookup        = lookup{"DUE#consent#", 4}
+	touchedLookup    = lookup{"DUE#cart#", 4}
 	unarchivedLookup = lookup{"DUE#archive#", 4}
 )
 
