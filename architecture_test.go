@@ -611,3 +611,72 @@ func TestViewsDoNotReact(t *testing.T) {
 		}
 	}
 }
+
+// TestDecisionsNameWhatIsThere: where the head of an ADR says what its code is, that is so.
+func TestDecisionsNameWhatIsThere(t *testing.T) {
+	declared := map[string]bool{}
+	note := func(f *ast.File) {
+		ast.Inspect(f, func(n ast.Node) bool {
+			switch n := n.(type) {
+			case *ast.FuncDecl:
+				declared[n.Name.Name] = true
+			case *ast.TypeSpec:
+				declared[n.Name.Name] = true
+			case *ast.ValueSpec:
+				for _, name := range n.Names {
+					declared[name.Name] = true
+				}
+			}
+			return true
+		})
+	}
+	for _, p := range ours(t, "") {
+		for _, f := range files(t, p) {
+			note(f)
+		}
+	}
+	stacks, err := filepath.Glob("infra/*.go") // a module of its own
+	if err != nil || len(stacks) == 0 {
+		t.Fatalf("%d files of the stacks: %v", len(stacks), err)
+	}
+	for _, path := range stacks {
+		f, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		note(f)
+	}
+	adrs, err := filepath.Glob("docs/adr/*.md")
+	if err != nil || len(adrs) < 40 {
+		t.Fatalf("%d decisions: %v", len(adrs), err)
+	}
+	quoted, looked := regexp.MustCompile("`([^`]+)`"), 0
+	for _, path := range adrs {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		head, _, _ := strings.Cut(string(text), "\n## ")
+		_, code, _ := strings.Cut(head, "Code: ")
+		folder := "" // a file may be named without the one that was named before
+		for _, m := range quoted.FindAllStringSubmatch(code, -1) {
+			name := m[1]
+			looked++
+			_, err := os.Stat(name)
+			_, beside := os.Stat(filepath.Join(folder, name))
+			switch {
+			case err == nil && strings.Contains(name, "/"):
+				if folder = name; strings.HasSuffix(name, ".go") {
+					folder = filepath.Dir(name)
+				}
+			case err == nil || beside == nil && folder != "":
+			case declared[name[strings.LastIndex(name, ".")+1:]]:
+			default:
+				t.Errorf("%s names %s, which is not there", path, name)
+			}
+		}
+	}
+	if looked < 100 {
+		t.Errorf("only %d names were looked at", looked)
+	}
+}

@@ -1,11 +1,8 @@
 package app
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"time"
 
 	"defter/pkg/consent"
@@ -13,7 +10,6 @@ import (
 	"defter/pkg/eventstore"
 	"defter/pkg/fault"
 	"defter/pkg/lambdaio"
-	"defter/pkg/preference"
 	"defter/pkg/record"
 	"defter/pkg/view"
 )
@@ -195,137 +191,6 @@ func (a *App) findCustomer(ctx context.Context, c *Call) (lambdaio.Response, err
 	return a.showCustomer(ctx, held.Owner, 0, 200)
 }
 
-// updateProfile answers PATCH /v1/customers/{id}, a JSON merge patch (RFC 7396).
-func (a *App) updateProfile(ctx context.Context, c *Call) (lambdaio.Response, error) {
-	stream, err := a.customerStream(ctx, c)
-	if err != nil {
-		return lambdaio.Response{}, err
-	}
-	patch, err := profilePatch(c)
-	if err != nil {
-		return lambdaio.Response{}, err
-	}
-	today := a.Now().UTC().Format(time.DateOnly)
-	return a.customerCommand(ctx, c, stream, func(s record.State, at time.Time) ([]any, []eventstore.Claim, error) {
-		update, err := patch(s.Customer)
-		if err != nil {
-			return nil, nil, err
-		}
-		update.Today = today
-		events, err := customer.Decide(s.Customer, update)
-		return events, nil, err
-	})
-}
-
-// ProfilePatch is the body of PATCH /v1/customers/{id}: null clears a field, what is absent stays.
-type ProfilePatch struct {
-	FirstName   *string           `json:"firstName,omitempty" maxLength:"100" nullable:"true"`
-	LastName    *string           `json:"lastName,omitempty" maxLength:"100" nullable:"true"`
-	Phone       *string           `json:"phone,omitempty" maxLength:"32" nullable:"true"`
-	DateOfBirth *string           `json:"dateOfBirth,omitempty" format:"date" nullable:"true"`
-	Address     *customer.Address `json:"address,omitempty" nullable:"true"`
-	Attributes  map[string]any    `json:"attributes,omitempty" description:"null removes an attribute"`
-}
-
-// profilePatch reads the patch. What becomes of the address and the attributes depends on what they were.
-func profilePatch(c *Call) (func(customer.State) (customer.UpdateProfile, error), error) {
-	var in ProfilePatch
-	if err := decodePatch(c, &in); err != nil {
-		return nil, err
-	}
-	var present map[string]json.RawMessage
-	if err := json.Unmarshal(c.Body, &present); err != nil && len(bytes.TrimSpace(c.Body)) > 0 {
-		return nil, fault.New(fault.Invalid, "invalid-json", "%s", jsonDetail(err))
-	}
-	cleared := func(name string) bool { return string(present[name]) == "null" }
-	empty := ""
-	for name, field := range map[string]**string{"firstName": &in.FirstName, "lastName": &in.LastName, "phone": &in.Phone, "dateOfBirth": &in.DateOfBirth} {
-		if cleared(name) {
-			*field = &empty
-		}
-	}
-	for name, value := range in.Attributes {
-		if name == "" || len(name) > 100 {
-			return nil, fault.New(fault.Invalid, "invalid-attribute", "an attribute's name has 1 to 100 bytes")
-		}
-		if err := checkAttribute(value, 1); err != nil {
-			return nil, err
-		}
-	}
-	return func(s customer.State) (customer.UpdateProfile, error) {
-		update := customer.UpdateProfile{
-			FirstName: in.FirstName, LastName: in.LastName, Phone: in.Phone, DateOfBirth: in.DateOfBirth,
-			ClearAddress: cleared("address"), Attributes: in.Attributes,
-		}
-		if cleared("attributes") {
-			update.Attributes = make(map[string]any, len(s.Attributes))
-			for name := range s.Attributes {
-				update.Attributes[name] = nil
-			}
-		}
-		if in.Address == nil {
-			return update, nil
-		}
-		address, err := mergedAddress(s.Address, present["address"])
-		if address == (customer.Address{}) {
-			update.ClearAddress = true
-		} else {
-			update.Address = &address
-		}
-		return update, err
-	}, nil
-}
-
-// maxAttributeDepth is how deep lists and objects may be nested in an attribute.
-const maxAttributeDepth = 20
-
-// checkAttribute refuses what no machine could read again.
-func checkAttribute(value any, depth int) error {
-	if depth > maxAttributeDepth {
-		return fault.New(fault.Invalid, "invalid-attribute", "an attribute is nested at most %d deep", maxAttributeDepth)
-	}
-	switch v := value.(type) {
-	case json.Number:
-		if _, err := v.Float64(); err != nil {
-			return fault.New(fault.Invalid, "invalid-attribute", "an attribute's number is beyond the range of machines")
-		}
-	case []any:
-		for _, element := range v {
-			if err := checkAttribute(element, depth+1); err != nil {
-				return err
-			}
-		}
-	case map[string]any:
-		for _, member := range v {
-			if err := checkAttribute(member, depth+1); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// mergedAddress is an address after a JSON merge patch of it, whose types are checked already.
-func mergedAddress(old *customer.Address, patch json.RawMessage) (merged customer.Address, err error) {
-	if old != nil {
-		merged = *old
-	}
-	var parts map[string]*string
-	if err := json.Unmarshal(patch, &parts); err != nil {
-		return merged, fmt.Errorf("read the address: %w", err)
-	}
-	for name, part := range parts {
-		if part == nil {
-			parts[name] = new(string)
-		}
-	}
-	data, err := json.Marshal(parts)
-	if err != nil {
-		return merged, fmt.Errorf("read the address: %w", err)
-	}
-	return merged, json.Unmarshal(data, &merged)
-}
-
 // ChangeEmailRequest is the body of PUT /v1/customers/{id}/email.
 type ChangeEmailRequest struct {
 	Email string `json:"email" required:"true" maxLength:"254" format:"email"`
@@ -434,69 +299,6 @@ func (a *App) reactivateCustomer(ctx context.Context, c *Call) (lambdaio.Respons
 		events, err := customer.Decide(s.Customer, customer.Reactivate{})
 		return events, nil, err
 	})
-}
-
-// PreferencesRequest is the body of PUT /v1/customers/{id}/preferences; what is absent stays.
-type PreferencesRequest struct {
-	preference.Values
-	UpdatedAt *time.Time `json:"updatedAt,omitempty" description:"when the customer chose, for clients that were offline; the later choice of each field wins"`
-}
-
-// PreferencesAnswer is the answer to PUT /v1/customers/{id}/preferences.
-type PreferencesAnswer struct {
-	Preferences preference.Values `json:"preferences"`
-}
-
-// setPreferences sets preferences, the last write of each field winning.
-func (a *App) setPreferences(ctx context.Context, c *Call) (lambdaio.Response, error) {
-	stream, err := a.customerStream(ctx, c)
-	if err != nil {
-		return lambdaio.Response{}, err
-	}
-	var in PreferencesRequest
-	if err := decode(c, &in); err != nil {
-		return lambdaio.Response{}, err
-	}
-	set := preference.Set{At: a.Now(), Values: in.Values}
-	if in.UpdatedAt != nil {
-		at, err := told("updatedAt", in.UpdatedAt, set.At)
-		if err != nil {
-			return lambdaio.Response{}, err
-		}
-		set.At, set.Dated = at, true
-	}
-	head, err := a.commitDecision(ctx, c, stream, stream, 200, record.Fold, func(h *eventstore.Head) (eventstore.Decision, error) {
-		s := record.Fold.Of(h)
-		if err := existing(s); err != nil {
-			return eventstore.Decision{}, err
-		}
-		events, err := preference.Decide(s.Preference, set)
-		d := eventstore.Decision{Events: eventstore.Happened(events...)}
-		for i := range d.Events {
-			d.Events[i].OccurredAt = set.At
-		}
-		return d, err
-	})
-	if err != nil {
-		return lambdaio.Response{}, err
-	}
-	return preferencesAnswer(record.Fold.Of(head))
-}
-
-// repeatPreferences answers PUT …/preferences again, with the preferences as of then.
-func (a *App) repeatPreferences(ctx context.Context, _ *Call, stream string, version int64, _ int) (lambdaio.Response, error) {
-	s, _, err := a.recordAt(ctx, stream, version)
-	if err != nil {
-		return lambdaio.Response{}, err
-	}
-	return preferencesAnswer(s)
-}
-
-func preferencesAnswer(s record.State) (lambdaio.Response, error) {
-	if err := existing(s); err != nil {
-		return lambdaio.Response{}, err
-	}
-	return lambdaio.Response{Status: 200, Body: PreferencesAnswer{s.Preference.Values}}, nil
 }
 
 // customerCommand runs a command on a customer and answers with the customer as it is then.
