@@ -133,6 +133,11 @@ func (a *App) SendEmail(ctx context.Context, body []byte) error {
 	if err != nil {
 		return err
 	}
+	return a.hand(ctx, stream, job, entry, mail)
+}
+
+// hand gives the provider a mail, and keeps what became of it.
+func (a *App) hand(ctx context.Context, stream string, job EmailJob, entry MessageShown, mail Mail) (err error) {
 	entry.ProviderID, err = a.Email.Send(ctx, mail)
 	switch {
 	case err == nil:

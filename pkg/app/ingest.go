@@ -56,13 +56,7 @@ func (a *App) ingest(ctx context.Context, c *Call, source ingest.Source, parsed 
 		if m.Context.IP == "" {
 			m.Context.IP = from
 		}
-		switch {
-		case m.MessageID != "" && !a.Settings.Placeholders.Blocks(m.MessageID): // "undefined" would make one of all messages
-		case c.key != "":
-			m.MessageID = c.key + "#" + strconv.Itoa(i)
-		default:
-			m.MessageID = a.NewID()
-		}
+		m.MessageID = a.messageID(c, m, i)
 		in := intake.Message{Message: m, Fingerprint: ingest.Fingerprint(source.ID, m.MessageID)}
 		var err error
 		if in.Own, in.OwnEmail, err = own.says(ctx, in.Message); err != nil {
@@ -81,11 +75,35 @@ func (a *App) ingest(ctx context.Context, c *Call, source ingest.Source, parsed 
 			messages.add(stream, in)
 		}
 	}
-	if more := len(parsed.Rejected) - maxAside; more > 0 {
-		slog.WarnContext(ctx, "events dropped", metric.Count(metric.EventsDropped, more), "source", source.ID, "reason", "more than "+strconv.Itoa(maxAside)+" of a request cannot be taken in")
-		parsed.Rejected = parsed.Rejected[:maxAside]
+	if err := a.setAside(ctx, source, parsed.Rejected, doubtful, from, now); err != nil {
+		return err
 	}
-	for _, rejected := range append(parsed.Rejected, doubtful...) { // of those that are taken in, none is left out
+	c.unread = &unread{}
+	defer c.unread.tell(ctx, source)
+	if err := a.takeStreams(ctx, c, source, &messages); err != nil {
+		return err
+	}
+	return a.file(ctx, c, source, reports)
+}
+
+// messageID is a message's id, or one that the i-th message of the call has whenever the call comes again, or a new one.
+func (a *App) messageID(c *Call, m ingest.Message, i int) string {
+	switch {
+	case m.MessageID != "" && !a.Settings.Placeholders.Blocks(m.MessageID): // "undefined" would make one of all messages
+		return m.MessageID
+	case c.key != "":
+		return c.key + "#" + strconv.Itoa(i)
+	}
+	return a.NewID()
+}
+
+// setAside quarantines messages that are not taken in, maxAside of them at most, and all of those that are taken in but doubtful.
+func (a *App) setAside(ctx context.Context, source ingest.Source, refused, doubtful []ingest.Rejected, from string, now time.Time) error {
+	if more := len(refused) - maxAside; more > 0 {
+		slog.WarnContext(ctx, "events dropped", metric.Count(metric.EventsDropped, more), "source", source.ID, "reason", "more than "+strconv.Itoa(maxAside)+" of a request cannot be taken in")
+		refused = refused[:maxAside]
+	}
+	for _, rejected := range slices.Concat(refused, doubtful) {
 		rejected.Origin.IP = from
 		stream, err := a.senderOf(ctx, rejected.Raw)
 		if err != nil {
@@ -95,12 +113,7 @@ func (a *App) ingest(ctx context.Context, c *Call, source ingest.Source, parsed 
 			return err
 		}
 	}
-	c.unread = &unread{}
-	defer c.unread.tell(ctx, source)
-	if err := a.takeStreams(ctx, c, source, &messages); err != nil {
-		return err
-	}
-	return a.file(ctx, c, source, reports)
+	return nil
 }
 
 // refused is a message without ids that stand for none, what it reports of an order, and why it is not taken, "" if it is. A report of

@@ -75,34 +75,17 @@ func (a *App) placeOrder(ctx context.Context, c *Call) (lambdaio.Response, error
 	if err := decode(c, &in); err != nil {
 		return lambdaio.Response{}, err
 	}
-	id, cart := a.NewID(), ""
-	set(&id, in.OrderID)
-	set(&cart, in.CartID)
-	in.CustomerID, cart = foreign.ID(in.CustomerID), foreign.ID(cart)
-	if id == "" || !plain(id) || in.CartID != nil && (cart == "" || len(cart) > 128) {
-		return lambdaio.Response{}, fault.New(fault.Invalid, "invalid-id", "orderId must have 1 to 100 letters, digits and ._:- that are not just a long number, and cartId 1 to 128 bytes")
-	}
-	if in.CustomerID == "" || len(in.CustomerID) > ingest.MaxID {
-		return lambdaio.Response{}, fault.New(fault.Invalid, "invalid-id", "customerId must have 1 to %d bytes", ingest.MaxID)
-	}
-	if err := errors.Join(checkAddress("shippingAddress", in.ShippingAddress), checkAddress("billingAddress", in.BillingAddress)); err != nil {
-		return lambdaio.Response{}, err
-	}
-	customerID, _, err := a.resolve(ctx, in.CustomerID)
+	place, customerID, err := a.placing(ctx, in)
 	if err != nil {
 		return lambdaio.Response{}, err
 	}
-	place := order.Place{
-		OrderID: id, CartID: cart, Currency: in.Currency, Items: in.Items, DiscountMinor: in.DiscountMinor, TaxMinor: in.TaxMinor,
-		ShippingMinor: in.ShippingMinor, ExpectedTotalMinor: in.TotalMinor, ShippingAddress: in.ShippingAddress, BillingAddress: in.BillingAddress,
-	}
 	var pay *order.Pay
 	if in.Payment != nil {
-		if pay, err = a.payment(id, *in.Payment); err != nil {
+		if pay, err = a.payment(place.OrderID, *in.Payment); err != nil {
 			return lambdaio.Response{}, err
 		}
 	}
-	key, err := a.orderKey(ctx, id)
+	key, err := a.orderKey(ctx, place.OrderID)
 	if err != nil {
 		return lambdaio.Response{}, err
 	}
@@ -120,7 +103,7 @@ func (a *App) placeOrder(ctx context.Context, c *Call) (lambdaio.Response, error
 		for _, e := range events {
 			next = order.Evolve(next, e, h.Now, 0)
 		}
-		if o, _ := next.Order(id); pay != nil && o.Status == order.PendingPayment && o.Payment == nil {
+		if o, _ := next.Order(place.OrderID); pay != nil && o.Status == order.PendingPayment && o.Payment == nil {
 			more, err := order.Decide(next, *pay)
 			if err != nil {
 				return nil, nil, err
@@ -136,7 +119,32 @@ func (a *App) placeOrder(ctx context.Context, c *Call) (lambdaio.Response, error
 	if err != nil {
 		return lambdaio.Response{}, err
 	}
-	return a.orderAnswer(ctx, stream, id, record.Fold.Of(head), 201)
+	return a.orderAnswer(ctx, stream, place.OrderID, record.Fold.Of(head), 201)
+}
+
+// placing reads who is to place which order.
+func (a *App) placing(ctx context.Context, in OrderRequest) (place order.Place, customerID string, err error) {
+	id, cart := a.NewID(), ""
+	set(&id, in.OrderID)
+	set(&cart, in.CartID)
+	in.CustomerID, cart = foreign.ID(in.CustomerID), foreign.ID(cart)
+	if id == "" || !plain(id) || in.CartID != nil && (cart == "" || len(cart) > 128) {
+		return place, "", fault.New(fault.Invalid, "invalid-id", "orderId must have 1 to 100 letters, digits and ._:- that are not just a long number, and cartId 1 to 128 bytes")
+	}
+	if in.CustomerID == "" || len(in.CustomerID) > ingest.MaxID {
+		return place, "", fault.New(fault.Invalid, "invalid-id", "customerId must have 1 to %d bytes", ingest.MaxID)
+	}
+	if err := errors.Join(checkAddress("shippingAddress", in.ShippingAddress), checkAddress("billingAddress", in.BillingAddress)); err != nil {
+		return place, "", err
+	}
+	customerID, _, err = a.resolve(ctx, in.CustomerID)
+	if err != nil {
+		return place, "", err
+	}
+	return order.Place{
+		OrderID: id, CartID: cart, Currency: in.Currency, Items: in.Items, DiscountMinor: in.DiscountMinor, TaxMinor: in.TaxMinor,
+		ShippingMinor: in.ShippingMinor, ExpectedTotalMinor: in.TotalMinor, ShippingAddress: in.ShippingAddress, BillingAddress: in.BillingAddress,
+	}, customerID, nil
 }
 
 func checkAddress(name string, a *order.Address) error {

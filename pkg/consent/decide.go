@@ -159,43 +159,9 @@ func Expiry(granted time.Time) time.Time {
 func Decide(s State, command Command) ([]any, error) {
 	switch c := command.(type) {
 	case Grant:
-		if err := Check(c.Purpose, c.Channel); err != nil {
-			return nil, err
-		}
-		if err := c.Proof.check(); err != nil {
-			return nil, err
-		}
-		expires := Expiry(c.At)
-		if s.Allows(c.Purpose, c.Channel, c.At) {
-			if !c.Renew || !expires.After(s.Current[Key(c.Purpose, c.Channel)].ExpiresAt) {
-				return nil, nil
-			}
-			return []any{Renewed{
-				Purpose: c.Purpose, Channel: c.Channel, ConsentMethod: c.Method,
-				IPAddress: c.IPAddress, UserAgent: c.UserAgent, ExpiresAt: &expires,
-				TextVersion: c.TextVersion, Language: c.Language, AddressHash: c.AddressHash,
-			}}, nil
-		}
-		return []any{Granted{
-			Purpose: c.Purpose, Channel: c.Channel, ConsentMethod: c.Method,
-			IPAddress: c.IPAddress, UserAgent: c.UserAgent, ExpiresAt: &expires,
-			GDPRContext: &GDPRContext{LegalBasis: "consent", RetentionPeriod: "2years", DataController: cmp.Or(c.Controller, DataController)},
-			TextVersion: c.TextVersion, Language: c.Language, AddressHash: c.AddressHash,
-		}}, nil
+		return grant(s, c)
 	case Revoke:
-		if err := Check(c.Purpose, c.Channel); err != nil {
-			return nil, err
-		}
-		if c.Purpose == Essential {
-			return nil, fault.New(fault.Rejected, "essential-consent", "essential messages cannot be refused")
-		}
-		if s.Current[Key(c.Purpose, c.Channel)].Status != StatusActive {
-			return nil, nil
-		}
-		if !slices.Contains([]string{"customer-request", "account-deactivated", "unsubscribed", "complaint", "other"}, c.Reason) {
-			return nil, fault.New(fault.Invalid, "invalid-reason", "reason must be customer-request, account-deactivated, unsubscribed, complaint or other")
-		}
-		return []any{Revoked(c)}, nil
+		return revoke(s, c)
 	case Choose:
 		return choose(s, c)
 	case RevokeMarketing:
@@ -221,6 +187,48 @@ func Decide(s State, command Command) ([]any, error) {
 		return events, nil
 	}
 	return nil, fault.New(fault.Internal, "unknown-command", "consent does not know %T", command)
+}
+
+func grant(s State, c Grant) ([]any, error) {
+	if err := Check(c.Purpose, c.Channel); err != nil {
+		return nil, err
+	}
+	if err := c.Proof.check(); err != nil {
+		return nil, err
+	}
+	expires := Expiry(c.At)
+	if s.Allows(c.Purpose, c.Channel, c.At) {
+		if !c.Renew || !expires.After(s.Current[Key(c.Purpose, c.Channel)].ExpiresAt) {
+			return nil, nil
+		}
+		return []any{Renewed{
+			Purpose: c.Purpose, Channel: c.Channel, ConsentMethod: c.Method,
+			IPAddress: c.IPAddress, UserAgent: c.UserAgent, ExpiresAt: &expires,
+			TextVersion: c.TextVersion, Language: c.Language, AddressHash: c.AddressHash,
+		}}, nil
+	}
+	return []any{Granted{
+		Purpose: c.Purpose, Channel: c.Channel, ConsentMethod: c.Method,
+		IPAddress: c.IPAddress, UserAgent: c.UserAgent, ExpiresAt: &expires,
+		GDPRContext: &GDPRContext{LegalBasis: "consent", RetentionPeriod: "2years", DataController: cmp.Or(c.Controller, DataController)},
+		TextVersion: c.TextVersion, Language: c.Language, AddressHash: c.AddressHash,
+	}}, nil
+}
+
+func revoke(s State, c Revoke) ([]any, error) {
+	if err := Check(c.Purpose, c.Channel); err != nil {
+		return nil, err
+	}
+	if c.Purpose == Essential {
+		return nil, fault.New(fault.Rejected, "essential-consent", "essential messages cannot be refused")
+	}
+	if s.Current[Key(c.Purpose, c.Channel)].Status != StatusActive {
+		return nil, nil
+	}
+	if !slices.Contains([]string{"customer-request", "account-deactivated", "unsubscribed", "complaint", "other"}, c.Reason) {
+		return nil, fault.New(fault.Invalid, "invalid-reason", "reason must be customer-request, account-deactivated, unsubscribed, complaint or other")
+	}
+	return []any{Revoked(c)}, nil
 }
 
 func choose(s State, c Choose) ([]any, error) {

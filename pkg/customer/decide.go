@@ -79,6 +79,11 @@ func Decide(s State, command Command) ([]any, error) {
 	if s.Status == StatusErasing {
 		return nil, fault.New(fault.NotFound, "customer-erased", "this customer is being erased")
 	}
+	return decideKnown(s, command)
+}
+
+// decideKnown decides on what is asked of a customer who is there and stays.
+func decideKnown(s State, command Command) ([]any, error) {
 	switch c := command.(type) {
 	case VerifyEmail:
 		return verify(s, c)

@@ -105,43 +105,9 @@ func orderOf(command Command) string {
 }
 
 func place(s State, c Place) ([]any, error) {
-	invalid := func(format string, args ...any) ([]any, error) {
-		return nil, fault.New(fault.Invalid, "invalid-order", format, args...)
-	}
-	if len(c.Items) == 0 || len(c.Items) > MaxItems {
-		return invalid("an order has 1 to %d items", MaxItems)
-	}
-	if !money.IsCurrency(c.Currency) {
-		return invalid("currency must be a code of three capital letters, such as TRY")
-	}
-	for _, n := range []int64{c.DiscountMinor, c.TaxMinor, c.ShippingMinor} {
-		if n < 0 || n > money.Max {
-			return invalid("an amount must be 0 to %d", int64(money.Max))
-		}
-	}
-	var subtotal int64
-	for i, item := range c.Items {
-		cost, ok := money.Of(item.PriceMinor, item.Quantity)
-		switch {
-		case item.ProductID == "" || len(item.ProductID) > 200:
-			return invalid("items[%d].productId must have 1 to 200 bytes", i)
-		case item.Quantity < 1 || item.Quantity > money.MaxQuantity:
-			return invalid("items[%d].quantity must be 1 to %d", i, money.MaxQuantity)
-		case !ok:
-			return invalid("items[%d].priceMinor must be 0 or more, and %d in all at most", i, int64(money.Max))
-		case len(item.ProductName) > 500 || len(item.Category) > 200:
-			return invalid("items[%d] has a productName of at most 500 and a category of at most 200 bytes", i)
-		}
-		if subtotal += cost; subtotal > money.Max {
-			return invalid("the subtotal must be at most %d", int64(money.Max))
-		}
-	}
-	if c.DiscountMinor > subtotal {
-		return invalid("discountMinor is more than the subtotal of %d", subtotal)
-	}
-	total := subtotal - c.DiscountMinor + c.TaxMinor + c.ShippingMinor
-	if total > money.Max {
-		return invalid("the total must be at most %d", int64(money.Max))
+	subtotal, total, err := totals(c)
+	if err != nil {
+		return nil, err
 	}
 	if c.ExpectedTotalMinor != nil && *c.ExpectedTotalMinor != total {
 		return nil, fault.New(fault.Rejected, "total-mismatch", "the total is %d: subtotal %d − discount %d + tax %d + shipping %d",
@@ -170,6 +136,48 @@ func place(s State, c Place) ([]any, error) {
 		return []any{placed, Confirmed{c.OrderID, ConfirmationNumber(c.OrderID)}}, nil
 	}
 	return []any{placed}, nil
+}
+
+// totals checks what an order says of money, and adds it up.
+func totals(c Place) (subtotal, total int64, err error) {
+	invalid := func(format string, args ...any) (int64, int64, error) {
+		return 0, 0, fault.New(fault.Invalid, "invalid-order", format, args...)
+	}
+	if len(c.Items) == 0 || len(c.Items) > MaxItems {
+		return invalid("an order has 1 to %d items", MaxItems)
+	}
+	if !money.IsCurrency(c.Currency) {
+		return invalid("currency must be a code of three capital letters, such as TRY")
+	}
+	for _, n := range []int64{c.DiscountMinor, c.TaxMinor, c.ShippingMinor} {
+		if n < 0 || n > money.Max {
+			return invalid("an amount must be 0 to %d", int64(money.Max))
+		}
+	}
+	for i, item := range c.Items {
+		cost, ok := money.Of(item.PriceMinor, item.Quantity)
+		switch {
+		case item.ProductID == "" || len(item.ProductID) > 200:
+			return invalid("items[%d].productId must have 1 to 200 bytes", i)
+		case item.Quantity < 1 || item.Quantity > money.MaxQuantity:
+			return invalid("items[%d].quantity must be 1 to %d", i, money.MaxQuantity)
+		case !ok:
+			return invalid("items[%d].priceMinor must be 0 or more, and %d in all at most", i, int64(money.Max))
+		case len(item.ProductName) > 500 || len(item.Category) > 200:
+			return invalid("items[%d] has a productName of at most 500 and a category of at most 200 bytes", i)
+		}
+		if subtotal += cost; subtotal > money.Max {
+			return invalid("the subtotal must be at most %d", int64(money.Max))
+		}
+	}
+	if c.DiscountMinor > subtotal {
+		return invalid("discountMinor is more than the subtotal of %d", subtotal)
+	}
+	total = subtotal - c.DiscountMinor + c.TaxMinor + c.ShippingMinor
+	if total > money.Max {
+		return invalid("the total must be at most %d", int64(money.Max))
+	}
+	return subtotal, total, nil
 }
 
 func pay(o Order, c Pay) ([]any, error) {

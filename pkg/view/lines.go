@@ -107,58 +107,14 @@ func (v *Views) Timeline(ctx context.Context, stream string, known Profile, curs
 			streams = append(streams, o.stream)
 		}
 	}
-	at := make([]string, len(streams)) // the sort key before which each goes on, "" for its newest row
-	if cursor != "" {
-		at = strings.Split(cursor, ",")
-		for _, part := range at {
-			if part != "" && part != "-" && (len(part) != len("000000000001") || strings.Trim(part, "0123456789") != "") {
-				return nil, "", errCursor()
-			}
-		}
-		if len(at) != len(streams) {
-			return nil, "", fault.New(fault.Invalid, "invalid-cursor", "who this customer is has changed meanwhile: begin again")
-		}
+	at, err := timelineCursor(cursor, len(streams))
+	if err != nil {
+		return nil, "", err
 	}
-	type commit struct {
-		of    int
-		row   Row
-		lines []Line
+	commits, more, err := v.newestCommits(ctx, streams, at, limit)
+	if err != nil {
+		return nil, "", err
 	}
-	var commits []commit
-	more := false
-	for i, s := range streams {
-		if at[i] == "-" { // read to its end
-			continue
-		}
-		from := at[i]
-		if from != "" {
-			from = timelinePrefix + from
-		}
-		rows, rest, err := v.Table.List(ctx, s, timelinePrefix, from, limit, true)
-		if err != nil {
-			return nil, "", err
-		}
-		more = more || rest != ""
-		for _, row := range rows {
-			some, err := linesOf(row)
-			if err != nil {
-				return nil, "", err
-			}
-			for k := range some {
-				if i > 0 {
-					some[k].Of = s[strings.IndexByte(s, '#')+1:]
-				}
-			}
-			slices.Reverse(some)
-			commits = append(commits, commit{i, row, some})
-		}
-		if rest == "" && len(rows) == 0 {
-			at[i] = "-"
-		}
-	}
-	slices.SortFunc(commits, func(x, y commit) int {
-		return cmp.Or(y.lines[0].RecordedAt.Compare(x.lines[0].RecordedAt), cmp.Compare(x.of, y.of), strings.Compare(y.row.SK, x.row.SK))
-	})
 	lines = []Line{}
 	shown := 0
 	for _, c := range commits[:min(limit, len(commits))] {
@@ -173,6 +129,69 @@ func (v *Views) Timeline(ctx context.Context, stream string, known Profile, curs
 		return lines, "", nil
 	}
 	return lines, strings.Join(at, ","), nil
+}
+
+// timelineCursor is the sort key before which each stream goes on: "" for its newest row, "-" for one that was read to its end.
+func timelineCursor(cursor string, streams int) ([]string, error) {
+	if cursor == "" {
+		return make([]string, streams), nil
+	}
+	at := strings.Split(cursor, ",")
+	for _, part := range at {
+		if part != "" && part != "-" && (len(part) != len("000000000001") || strings.Trim(part, "0123456789") != "") {
+			return nil, errCursor()
+		}
+	}
+	if len(at) != streams {
+		return nil, fault.New(fault.Invalid, "invalid-cursor", "who this customer is has changed meanwhile: begin again")
+	}
+	return at, nil
+}
+
+// shownCommit is what a timeline shows of a commit of one of its streams.
+type shownCommit struct {
+	of    int
+	row   Row
+	lines []Line
+}
+
+// newestCommits are up to limit of each stream from where it goes on, the newest first, and whether there are more. It notes which
+// streams were read to their end.
+func (v *Views) newestCommits(ctx context.Context, streams, at []string, limit int) (commits []shownCommit, more bool, err error) {
+	for i, s := range streams {
+		if at[i] == "-" { // read to its end
+			continue
+		}
+		from := at[i]
+		if from != "" {
+			from = timelinePrefix + from
+		}
+		rows, rest, err := v.Table.List(ctx, s, timelinePrefix, from, limit, true)
+		if err != nil {
+			return nil, false, err
+		}
+		more = more || rest != ""
+		for _, row := range rows {
+			some, err := linesOf(row)
+			if err != nil {
+				return nil, false, err
+			}
+			for k := range some {
+				if i > 0 {
+					some[k].Of = s[strings.IndexByte(s, '#')+1:]
+				}
+			}
+			slices.Reverse(some)
+			commits = append(commits, shownCommit{i, row, some})
+		}
+		if rest == "" && len(rows) == 0 {
+			at[i] = "-"
+		}
+	}
+	slices.SortFunc(commits, func(x, y shownCommit) int {
+		return cmp.Or(y.lines[0].RecordedAt.Compare(x.lines[0].RecordedAt), cmp.Compare(x.of, y.of), strings.Compare(y.row.SK, x.row.SK))
+	})
+	return commits, more, nil
 }
 
 // Audit is one entry of the audit trail: who changed what, when and at whose request. The values are in the event, under

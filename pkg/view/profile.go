@@ -132,7 +132,16 @@ func evolveProfile(p Profile, e eventstore.Event) Profile {
 	p.Personal.State = insight.Evolve(p.Personal.State, e.Data, at)
 	p.Identity = identity.Evolve(p.Identity, e.Data, retention.Began(e))
 	p.MergedInto = p.Identity.Owner()
-	switch d := e.Data.(type) {
+	if _, erased := e.Data.(customer.DataDeleted); erased {
+		id, _ := CustomerID(e.Stream)
+		return Profile{Facts: Facts{CustomerID: id, Status: customer.StatusErased, LifetimeValue: []Money{}, UpdatedAt: e.RecordedAt}}
+	}
+	return evolveDealings(evolvePerson(p, e.Data, at), e)
+}
+
+// evolvePerson folds who somebody is.
+func evolvePerson(p Profile, event any, at time.Time) Profile {
+	switch d := event.(type) {
 	case customer.Created:
 		p.CreatedAt = &at
 		p.Status = customer.StatusActive
@@ -166,9 +175,6 @@ func evolveProfile(p Profile, e eventstore.Event) Profile {
 		p.Status = d.Status
 	case customer.DeletionRequested:
 		p.Status = customer.StatusErasing
-	case customer.DataDeleted:
-		id, _ := CustomerID(e.Stream)
-		return Profile{Facts: Facts{CustomerID: id, Status: customer.StatusErased, LifetimeValue: []Money{}, UpdatedAt: e.RecordedAt}}
 	case customer.VisitorLinked:
 		p.Facts = linked(p.Facts, d.VisitorID, d.Public)
 	case customer.VisitorUnlinked:
@@ -179,6 +185,16 @@ func evolveProfile(p Profile, e eventstore.Event) Profile {
 		p.Aliases = without(p.Aliases, d.PreviousID)
 	case customer.TraitsClaimed:
 		p.Personal.Claims = p.Personal.Claims.Evolve(d, at)
+	case customer.GroupJoined:
+		p.Groups = appended(p.Groups, d.GroupID, customer.MaxGroups)
+	}
+	return p
+}
+
+// evolveDealings folds what somebody does, and has to do with the shop.
+func evolveDealings(p Profile, e eventstore.Event) Profile {
+	at := e.OccurredAt
+	switch d := e.Data.(type) {
 	case segment.Added, segment.Removed:
 		p.Segments = segment.Evolve(p.Segments, d)
 	case activity.Identified:
@@ -190,8 +206,6 @@ func evolveProfile(p Profile, e eventstore.Event) Profile {
 		return seen(p, e)
 	case channel.Opened, channel.Clicked:
 		return seenOn(p, "email", at)
-	case customer.GroupJoined:
-		p.Groups = appended(p.Groups, d.GroupID, customer.MaxGroups)
 	case order.Placed:
 		p.Orders++
 		p.FirstOrderAt, p.LastOrderAt = earlier(p.FirstOrderAt, at), later(p.LastOrderAt, at)
