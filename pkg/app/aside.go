@@ -73,6 +73,9 @@ func (a *App) quarantineMessage(ctx context.Context, source ingest.Source, strea
 	}
 	_, _, own := ingest.Sender(rejected.Raw)
 	id, err := a.NewID(), error(nil)
+	if !a.isOwn(own) {
+		own = ""
+	}
 	if own != "" { // a keyed hash, since it outlives whom it is about
 		if id, err = a.Keyring.Lookup(ctx, "quarantined", digest(source.ID, stream, own)); err != nil {
 			return err
@@ -196,7 +199,9 @@ func (s aside) again(from ingest.Source, hook *source.Webhook, receivedAt time.T
 		if doubt := ingest.Doubt(m, from); s.Taken && doubt != "" {
 			return nil, errors.New(doubt)
 		}
-		m.MessageID = cmp.Or(m.MessageID, s.MessageID)
+		if s.MessageID != "" {
+			m.MessageID = s.MessageID
+		}
 		messages[i] = m
 	}
 	return messages, nil

@@ -26,7 +26,7 @@ const (
 	commitClaims   = 40 // orders and identities: each takes up to two claims, of eventstore.MaxClaims
 )
 
-// pastRoutes take what happened long ago: dated by its arrival it would be wrong for good.
+// pastRoutes take what happened long ago.
 var pastRoutes = []string{"/v1/import", "/internal/v1/replay"}
 
 // ingest stores what was parsed: the messages of each stream in their order, different streams side by side, and then what is told of
@@ -41,11 +41,8 @@ func (a *App) ingest(ctx context.Context, c *Call, source ingest.Source, parsed 
 	}
 	var doubtful []ingest.Rejected
 	for i, m := range parsed.Messages {
-		m.Origin.IP = from
+		m.Origin.IP, m.Origin.Past = from, slices.Contains(pastRoutes, c.Path)
 		m, told, reason := a.refused(source, m)
-		if reason == "" && m.Undated && slices.Contains(pastRoutes, c.Path) {
-			reason = "the time of something past cannot be read"
-		}
 		if reason != "" {
 			parsed.Rejected = append(parsed.Rejected, ingest.Rejected{Raw: m.Raw, Reason: reason, Origin: m.Origin})
 			continue
@@ -89,12 +86,17 @@ func (a *App) ingest(ctx context.Context, c *Call, source ingest.Source, parsed 
 // messageID is a message's id, or one that the i-th message of the call has whenever the call comes again, or a new one.
 func (a *App) messageID(c *Call, m ingest.Message, i int) string {
 	switch {
-	case m.MessageID != "" && !a.Settings.Placeholders.Blocks(m.MessageID): // "undefined" would make one of all messages
+	case a.isOwn(m.MessageID):
 		return m.MessageID
 	case c.key != "":
 		return c.key + "#" + strconv.Itoa(i)
 	}
 	return a.NewID()
+}
+
+// isOwn says whether an id is one that the message has to itself: "undefined" would make one of all.
+func (a *App) isOwn(messageID string) bool {
+	return messageID != "" && !a.Settings.Placeholders.Blocks(messageID)
 }
 
 // setAside quarantines messages that are not taken in, maxAside of them at most, and all of those that are taken in but doubtful.
@@ -131,8 +133,12 @@ func (a *App) refused(source ingest.Source, m ingest.Message) (named ingest.Mess
 	default:
 		reason = "the ids are placeholders, such as null"
 	}
-	if reason == "" && m.Type == "alias" && m.UserID == m.PreviousID {
+	switch {
+	case reason != "":
+	case m.Type == "alias" && m.UserID == m.PreviousID:
 		reason = "a customer cannot be merged with itself"
+	case m.Undated && m.Origin.Past:
+		reason = "the time of something past cannot be read"
 	}
 	return named, told, reason
 }

@@ -302,7 +302,7 @@ func (a *App) orderHistory(ctx context.Context, h *eventstore.Head, id string) (
 	} else {
 		var whole bool
 		if events, whole, err = a.pastOrder(ctx, h.Stream, id, h.Version); err == nil && !whole {
-			err = fault.New(fault.Rejected, "order-too-old", "more than %d events followed this order: nothing can be decided on it", pastEvents)
+			err = fault.New(fault.Rejected, order.TooOld, "more than %d events followed this order: nothing can be decided on it", pastEvents)
 		}
 	}
 	return order.HistoryOf(id, events), err

@@ -15,7 +15,7 @@ import (
 	"defter/pkg/view"
 )
 
-const pastEvents = 50_000 // looked through for an order that left the state
+const pastEvents = 10_000 // looked through for an order that left the state
 
 // PaymentShown is a payment as the API shows it.
 type PaymentShown struct {

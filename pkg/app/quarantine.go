@@ -213,7 +213,7 @@ func (a *App) releaseQuarantined(ctx context.Context, c *Call) (lambdaio.Respons
 		return lambdaio.Response{}, fault.Because(err, fault.Rejected, "still-invalid", "%s", err)
 	}
 	for _, m := range messages {
-		if m.MessageID == "" || kept.Taken { // so that a release made twice stores it once, and what was taken in before is more than it was
+		if !a.isOwn(m.MessageID) || kept.Taken { // so that a release made twice stores it once, and what was taken in before is more than it was
 			m.MessageID = sk
 		}
 		if err := a.takeOne(ctx, c, source, m); err != nil {

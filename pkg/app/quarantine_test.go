@@ -415,3 +415,64 @@ func TestSourcesAreReadOnce(t *testing.T) {
 		t.Errorf("32 requests make %d calls, one %d", n, once)
 	}
 }
+
+// TestP13_APlaceholderIsNoMessagesID: two messages that both call themselves undefined are two, put aside and when they are released.
+func TestP13_APlaceholderIsNoMessagesID(t *testing.T) {
+	w := begin(t)
+	id, key := w.source(strict)
+	for _, event := range []string{"Invented", "Discovered"} {
+		w.sends(key, "track", `{"userId":"u1","messageId":"undefined","event":"`+event+`"}`).expect(200)
+	}
+	list := w.quarantine("").Messages
+	if len(list) != 2 {
+		t.Fatalf("quarantined: %+v", list)
+	}
+	w.changeSettings(id, `{"unknownEvents":"accept"}`)
+	for _, q := range list {
+		w.release(q.ID, withKey).expect(200)
+	}
+	tracked := 0
+	for _, kind := range kinds(w.history("CUSTOMER#u1")) {
+		if kind == "EventTracked" {
+			tracked++
+		}
+	}
+	if tracked != 2 {
+		t.Errorf("%d of 2 are stored", tracked)
+	}
+
+	for i := range 2 { // of two refunds that wait for their order, as well
+		w.sends(key, "track", fmt.Sprintf(`{"userId":"u2","messageId":"undefined","event":"Order Refunded","properties":{"order_id":"o1","refund_id":"r%d","total":10,"currency":"EUR"}}`, i)).expect(200)
+	}
+	if n := w.allQuarantined(""); n != 2 {
+		t.Fatalf("%d of 2 refunds wait", n)
+	}
+	w.sends(key, "track", `{"userId":"u2","messageId":"bought","event":"Order Completed","properties":{"order_id":"o1","total":50,"currency":"EUR"}}`).expect(200)
+	for _, q := range w.quarantine("").Messages {
+		w.release(q.ID, withKey)
+	}
+	back := 0
+	for _, kind := range kinds(w.history("CUSTOMER#u2")) {
+		if kind == "RefundCompleted" {
+			back++
+		}
+	}
+	if back != 2 {
+		t.Errorf("%d of 2 refunds count", back)
+	}
+}
+
+// TestP5_WhatIsPastStaysUndated: what was put aside because its time cannot be read is not dated by its arrival when it is released.
+func TestP5_WhatIsPastStaysUndated(t *testing.T) {
+	w := begin(t)
+	_, key := w.source(`{"name":"s","kind":"server"}`)
+	w.sends(key, "import", `{"batch":[{"type":"track","userId":"u1","messageId":"m1","event":"Bought","timestamp":"the day before yesterday"}]}`).expect(200)
+	list := w.quarantine("").Messages
+	if len(list) != 1 {
+		t.Fatalf("quarantined: %+v", list)
+	}
+	w.release(list[0].ID, withKey).expect(422)
+	if got := w.history("CUSTOMER#u1"); len(got) != 0 {
+		t.Errorf("stored: %v", kinds(got))
+	}
+}

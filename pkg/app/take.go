@@ -38,13 +38,13 @@ func (a *App) take(ctx context.Context, c *Call, source ingest.Source, stream st
 }
 
 // takeSome stores messages, in one commit if they fit one, else halved. So is one found that does not fit its schema, and is
-// quarantined, or that does not agree with its order, and waits for it.
+// quarantined, as is a report of an order that is too old, or that does not agree with its order, and waits for it.
 func (a *App) takeSome(ctx context.Context, c *Call, source ingest.Source, stream string, messages []intake.Message) error {
 	if len(messages) == 1 || oneCommit(messages) {
 		err := a.takeAll(ctx, c, source, stream, messages)
 		disagrees := fault.SlugOf(err) == order.Contradicts
 		switch {
-		case err == nil || fault.KindOf(err) != fault.Invalid && !disagrees:
+		case err == nil || fault.KindOf(err) != fault.Invalid && fault.SlugOf(err) != order.TooOld && !disagrees:
 			return err
 		case len(messages) == 1 && disagrees:
 			return a.wait(ctx, c, source, stream, messages[0], err.Error())

@@ -61,7 +61,8 @@ type Origin struct {
 	Kind    string          `json:"kind,omitempty"`    // of a message that came by itself, from its path
 	Context json.RawMessage `json:"context,omitempty"` // of its batch; likewise
 	SentAt  string          `json:"sentAt,omitempty"`
-	IP      string          `json:"ip,omitempty"` // that a page's or an app's request came from
+	IP      string          `json:"ip,omitempty"`   // that a page's or an app's request came from
+	Past    bool            `json:"past,omitempty"` // it tells what happened long ago: dated by its arrival it would be wrong for good
 }
 
 // Rejected is a message of an accepted batch that cannot be taken in, or that must be looked at.

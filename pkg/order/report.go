@@ -52,6 +52,9 @@ func (r ReportRefundFailed) Order() string { return r.OrderID }
 // Contradicts is the slug of the error that a report does not agree with what is known of its order. More may become known of it.
 const Contradicts = "contradicts-order"
 
+// TooOld is the slug of the error that so much followed an order that nothing can be decided on it any more.
+const TooOld = "order-too-old"
+
 // PastError: the state does not have what the report is decided on. The order's History is needed.
 type PastError struct{ OrderID string }
 
