@@ -22,7 +22,7 @@ func webhooks() []byte {
 	for _, name := range slices.Sorted(maps.Keys(webhook.Presets)) {
 		preset := webhook.Presets[name]
 		title := map[string]string{source.Stripe: "Stripe", source.Shopify: "Shopify", source.SendGrid: "SendGrid"}[name]
-		fmt.Fprintf(&b, "\n## %s\n\nIts list: <%s>.\n\n| delivered | where | becomes |\n|---|---|---|\n", title, preset.Docs)
+		fmt.Fprintf(&b, "\n## %s\n\nIts list: <%s>. %s\n\n| delivered | where | becomes |\n|---|---|---|\n", title, preset.Docs, preset.Whose)
 		if preset.Topics == nil {
 			writeRules(&b, preset.Kind, "", preset.Rules)
 		}

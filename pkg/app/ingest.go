@@ -42,6 +42,10 @@ func (a *App) ingest(ctx context.Context, c *Call, source ingest.Source, parsed 
 	var doubtful []ingest.Rejected
 	for i, m := range parsed.Messages {
 		m.Origin.IP, m.Origin.Past = from, slices.Contains(pastRoutes, c.Path)
+		m, err := a.addressed(ctx, source, m)
+		if err != nil {
+			return err
+		}
 		m, told, reason := a.refused(source, m)
 		if reason != "" {
 			parsed.Rejected = append(parsed.Rejected, ingest.Rejected{Raw: m.Raw, Reason: reason, Origin: m.Origin})
@@ -55,7 +59,6 @@ func (a *App) ingest(ctx context.Context, c *Call, source ingest.Source, parsed 
 		}
 		m.MessageID = a.messageID(c, m, i)
 		in := intake.Message{Message: m, Fingerprint: ingest.Fingerprint(source.ID, m.MessageID)}
-		var err error
 		if in.Own, in.OwnEmail, err = own.says(ctx, in.Message); err != nil {
 			return err
 		}
@@ -118,6 +121,24 @@ func (a *App) setAside(ctx context.Context, source ingest.Source, refused, doubt
 	return nil
 }
 
+// addressed names the customer whose address a mail service reports of, where it names nobody: whoever unsubscribes must not
+// go on getting mails because the service was not told who they are.
+func (a *App) addressed(ctx context.Context, source ingest.Source, m ingest.Message) (ingest.Message, error) {
+	to := m.Recipient()
+	if to == "" || !source.Trusted || m.UserID != "" || m.AnonymousID != "" {
+		return m, nil
+	}
+	key, err := a.emailKey(ctx, to)
+	if err != nil {
+		return m, err
+	}
+	held, ok, err := a.Log.Store.Claimed(ctx, key)
+	if ok {
+		m.UserID, _ = view.CustomerID(held.Owner)
+	}
+	return m, err
+}
+
 // refused is a message without ids that stand for none, what it reports of an order, and why it is not taken, "" if it is. A report of
 // an order that is known needs nobody's id: the order says whose it is.
 func (a *App) refused(source ingest.Source, m ingest.Message) (named ingest.Message, told order.Report, reason string) {
@@ -128,6 +149,8 @@ func (a *App) refused(source ingest.Source, m ingest.Message) (named ingest.Mess
 	case reason != "" || !blocked || nobody && told != nil && named.FollowsUp():
 	case nobody && source.Trusted && named.FollowsUp():
 		reason = ingest.NoOrderNamed
+	case nobody && source.Trusted && m.Recipient() != "":
+		reason = ingest.NobodysAddress
 	case nobody:
 		reason = ingest.NobodyNamed
 	default:
@@ -217,6 +240,10 @@ func (a *App) route(ctx context.Context, in *intake.Message) (string, error) {
 
 // takeOne stores one message by itself, and fails if it cannot be taken in.
 func (a *App) takeOne(ctx context.Context, c *Call, source ingest.Source, m ingest.Message) error {
+	m, err := a.addressed(ctx, source, m)
+	if err != nil {
+		return err
+	}
 	m, told, reason := a.refused(source, m)
 	if reason != "" {
 		return fault.New(fault.Invalid, "invalid-event", "%s", reason)

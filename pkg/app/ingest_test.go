@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -111,3 +112,26 @@ func (w *world) costOf(body string) meter.Cost {
 
 // priced is a cost in write units, with reads at their price.
 func priced(c meter.Cost) float64 { return c.WriteUnits + c.ReadUnits/5 }
+
+// TestP15_AnAddressSaysWhoUnsubscribes: a mail service that was not told who somebody is still ends the consent of whose address it is.
+func TestP15_AnAddressSaysWhoUnsubscribes(t *testing.T) {
+	for event, want := range map[string]string{"Unsubscribed": "ConsentRevoked", "Email Marked as Spam": "ConsentRevoked", "Email Bounced": "CustomerEmailInvalidated"} {
+		w := begin(t)
+		id := w.register(`{"email":"Grace@shop.example","termsAccepted":true,"marketingConsent":true}`)
+		report := func(key, to string) {
+			w.sends(key, "track", fmt.Sprintf(`{"event":%q,"messageId":%q,"properties":{"email_id":"m1","email":%q,"bounce_type":"hard"}}`, event, newID(), to)).expect(200)
+		}
+		report("browser", "grace@shop.example")
+		report("server", "nobody@shop.example")
+		if got := kinds(w.history("CUSTOMER#" + id)); slices.Contains(got, want) {
+			t.Errorf("%s: %v", event, got)
+		}
+		if n := w.allQuarantined(""); n != 2 {
+			t.Errorf("%s: %d of 2 are in the quarantine", event, n)
+		}
+		report("server", "grace@shop.example")
+		if got := kinds(w.history("CUSTOMER#" + id)); !slices.Contains(got, want) {
+			t.Errorf("%s: %v", event, got)
+		}
+	}
+}

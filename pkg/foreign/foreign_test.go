@@ -315,3 +315,17 @@ func FuzzReading(f *testing.F) {
 		o.Object("a").Rest("b")
 	})
 }
+
+// TestP5_AMidnightElsewhere: a browser's Date of a local midnight is no day that anybody can tell, and none is guessed.
+func TestP5_AMidnightElsewhere(t *testing.T) {
+	for text, want := range map[string]string{
+		`"1990-05-04"`: "1990-05-04", `"1990-05-04T00:00:00Z"`: "1990-05-04", `"1990-05-04T12:00:00.000Z"`: "1990-05-04", `"1990-05-04T00:00:00+03:00"`: "1990-05-04",
+		`"1990-05-04 08:30:00"`: "1990-05-04", `"1990-05-03T21:00:00.000Z"`: "", `"1990-05-03T22:00:00Z"`: "", `"1990-05-04T05:00:00Z"`: "",
+	} {
+		var notes foreign.Notes
+		got, _ := foreign.In([]byte(`{"birthday":`+text+`}`), "", &notes).Date("birthday")
+		if got != want || (want == "") != slices.Equal(notes.List(), []string{"birthday:ambiguous"}) {
+			t.Errorf("%s is %q, %q", text, got, notes.List())
+		}
+	}
+}

@@ -2,6 +2,7 @@ package foreign
 
 import (
 	"encoding/json"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -221,7 +222,8 @@ func named(text string) (Moment, bool) {
 	return Moment{}, false
 }
 
-// dateOf reads a day: YYYY-MM-DD, YYYYMMDD or YYYY/MM/DD, alone or at the beginning of a time.
+// dateOf reads a day: YYYY-MM-DD, YYYYMMDD or YYYY/MM/DD, alone or at the beginning of a time. A time in UTC that is neither a day's beginning
+// nor noon is somebody's midnight elsewhere, as browsers write it: which day it was there, it does not tell.
 func dateOf(raw json.RawMessage) (date, reason string) {
 	if kind(raw) != '"' {
 		return "", WrongType // an instant is two days, depending on where
@@ -234,6 +236,9 @@ func dateOf(raw json.RawMessage) (date, reason string) {
 	at := time.Date(y, time.Month(m), d, 0, 0, 0, 0, time.UTC)
 	if !ok || rest != "" && !strings.ContainsAny(rest[:1], "Tt ") || at.Day() != d || int(at.Month()) != m {
 		return "", Unreadable
+	}
+	if when, why := Time(text); why == "" && strings.HasSuffix(strings.TrimSpace(text), "Z") && !slices.Contains([]string{"00:00:00", "12:00:00"}, when.At.UTC().Format(time.TimeOnly)) {
+		return "", Ambiguous
 	}
 	return at.Format(time.DateOnly), ""
 }

@@ -189,18 +189,42 @@ func completed(p foreign.Object, id string) order.Report {
 }
 
 // purchasedAsGoogle reads a purchase of Google Analytics 4, whose value is that of its items, without tax and shipping
-// (developers.google.com/analytics/devguides/collection/ga4/reference/events, "purchase").
+// (developers.google.com/analytics/devguides/collection/ga4/reference/events, "purchase"). Many shops send what was paid instead: where the items
+// and what is added to them come to the value, it is that. Where neither comes to it, it is taken as Google defines it, and noted.
 func purchasedAsGoogle(p foreign.Object, id string) order.Report {
 	report, ok := completed(p, id).(order.ReportPlaced)
 	if !ok {
 		return nil
 	}
-	if placed := &report.Placed; !p.Has("total", "revenue") && placed.TaxMinor >= 0 && placed.ShippingMinor >= 0 && max(placed.TaxMinor, placed.ShippingMinor) > 0 {
-		placed.SubtotalMinor = placed.TotalMinor
-		placed.TotalMinor = money.Add(placed.TotalMinor, money.Add(placed.TaxMinor, placed.ShippingMinor))
-		report.Total.Decimal = money.Major(placed.TotalMinor, placed.Currency)
+	placed := &report.Placed
+	if p.Has("total", "revenue") || min(placed.TaxMinor, placed.ShippingMinor) < 0 || max(placed.TaxMinor, placed.ShippingMinor) == 0 {
+		return report
 	}
+	added := money.Add(placed.TaxMinor, placed.ShippingMinor)
+	items, priced := worthOf(placed.Items)
+	switch items = money.Add(items, -placed.DiscountMinor); {
+	case !priced || items == placed.TotalMinor:
+	case money.Add(items, added) == placed.TotalMinor, money.Add(items, placed.ShippingMinor) == placed.TotalMinor: // the latter of prices with tax in them
+		return report
+	default:
+		p.Note("total", foreign.Ambiguous)
+	}
+	placed.SubtotalMinor = placed.TotalMinor
+	placed.TotalMinor = money.Add(placed.TotalMinor, added)
+	report.Total.Decimal = money.Major(placed.TotalMinor, placed.Currency)
 	return report
+}
+
+// worthOf is what lines come to; priced is false where not all of them say what they cost.
+func worthOf(lines []order.Line) (sum int64, priced bool) {
+	for _, line := range lines {
+		cost, ok := money.Of(line.PriceMinor, line.Quantity)
+		if !ok || line.PriceMinor == 0 {
+			return 0, false
+		}
+		sum = money.Add(sum, cost)
+	}
+	return sum, len(lines) > 0
 }
 
 func cancelled(p foreign.Object, id string) order.Report {

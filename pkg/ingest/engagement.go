@@ -39,7 +39,7 @@ func engagement(m Message, p foreign.Object) any {
 	case "Video Watched", "Video Playback Completed", "Video Content Completed":
 		if video := id(p, "video_id", "asset_id", "content_asset_id"); must(p, video, "video_id", "asset_id", "content_asset_id") {
 			watched, total := seconds(p, "watch_duration", "position"), seconds(p, "total_length", "total_duration", "duration")
-			if watched == 0 && m.Event != "Video Watched" {
+			if watched == 0 && m.Means() != "Video Watched" {
 				watched = total // completed
 			}
 			v := activity.VideoWatched{
@@ -77,7 +77,7 @@ func reported(m Message, s Source, p foreign.Object) any {
 	const email = "email"
 	message := func() string { return id(p, "message_id", "email_id") }
 	campaign := func() string { return id(p, "campaign_id", "campaign_name") }
-	switch m.Event {
+	switch m.Means() {
 	case "Email Delivered":
 		return channel.Delivered{Channel: email, MessageID: message(), Campaign: campaign()}
 	case "Email Opened":
@@ -101,7 +101,7 @@ func insights(m Message, s Source, p foreign.Object) any {
 	if !s.Trusted {
 		return nil
 	}
-	switch m.Event {
+	switch m.Means() {
 	case "Product Affinity Detected":
 		number, told := p.Decimal("score")
 		if category := p.Text(200, "category"); category != "" && told == foreign.Read {

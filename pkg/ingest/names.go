@@ -42,13 +42,26 @@ var others = map[string]string{
 
 const purchased = "Order Completed"
 
-// Means is the specification's name of what a track event tells, its own where it has none.
+// Means is the specification's name of what a track event tells, its own where it has none. Case and separators do not count: order_completed
+// and " Order Completed" have no second meaning.
 func (m Message) Means() string {
 	if name, ok := others[m.Event]; ok {
 		return name
 	}
+	if name, ok := specified[commonName(m.Event)]; ok {
+		return name
+	}
 	return m.Event
 }
+
+// specified are the names of the specification by what is common to all ways of writing them.
+var specified = func() map[string]string {
+	names := make(map[string]string, len(spec))
+	for _, name := range spec {
+		names[commonName(name)] = name
+	}
+	return names
+}()
 
 // orderIDs are the names of an event's order: to Google's, it is its transaction.
 func orderIDs(m Message) []string {
@@ -88,12 +101,9 @@ func productNames(p foreign.Object) []string {
 	return []string{"product_id", "item_id", "id", "sku", "sky"}
 }
 
-// events are what track events are called by the specifications that are understood, by what is common to all ways of writing them.
+// events are what track events are called elsewhere than in the specification, by what is common to all ways of writing them.
 var events = func() map[string]string {
-	names := make(map[string]string, len(spec))
-	for _, name := range spec {
-		names[commonName(name)] = name
-	}
+	names := map[string]string{}
 	for other, name := range others {
 		names[commonName(other)] = name
 	}
@@ -116,15 +126,12 @@ func commonName(event string) string {
 	}, strings.ToLower(event))
 }
 
-// nearly is the name of the specification that an event's name only resembles, "" for none: names are compared as they are.
+// nearly is the name of the specification that an event's name only resembles, "" for none.
 func nearly(event string) string {
 	if _, other := others[event]; other {
 		return ""
 	}
-	if name := events[commonName(event)]; name != event {
-		return name
-	}
-	return ""
+	return events[commonName(event)]
 }
 
 // worth are the fields of an order's event on which its worth depends, as notes name them.

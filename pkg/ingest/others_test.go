@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"defter/pkg/activity"
+	"defter/pkg/channel"
 	"defter/pkg/ingest"
 	"defter/pkg/order"
 )
@@ -78,7 +79,7 @@ func TestC3_AnOrderLikeEventThatIsNoOrder(t *testing.T) {
 		{"purchase", `{"transaction_id":"T_1","value":"1,234","currency":"USD"}`, "properties.total:ambiguous", true},
 		{"PURCHASE", `{"transaction_id":"T_1","value":1}`, "event:unknown", true},
 		{"Order Placed", `{"order_id":"o1","total":1}`, "event:unknown", true},
-		{"order_completed", `{"order_id":"o1","total":1}`, "event:unknown", true},
+		{"order_placed", `{"order_id":"o1","total":1}`, "event:unknown", true},
 		{"Checkout Completed", `{"order_id":"o1","total":1}`, "event:unknown", true},
 		{"Sipariş", `{"order_id":"o1","total":1}`, "properties.order:unknown", false},
 		{"Order Updated", `{"order_id":"o1","total":1}`, "", false},
@@ -124,5 +125,42 @@ func TestC3_BehaviourAsOthersTellIt(t *testing.T) {
 		if _, kept := got.(activity.EventTracked); !kept || !slices.Contains(notes, note) {
 			t.Errorf("%s is %+v, %q", event, got, notes)
 		}
+	}
+}
+
+// TestC3_AGrossValue: of a purchase whose value is what was paid, tax and shipping are in it already; of one whose value is neither that
+// nor its items', somebody is told.
+func TestC3_AGrossValue(t *testing.T) {
+	const items = `"items":[{"item_id":"a","price":82.44,"quantity":1}]`
+	for _, c := range []struct {
+		properties string
+		total      int64
+		notes      []string
+	}{
+		{`"value":109.99,"tax":17.56,"shipping":9.99,` + items, 10999, nil},
+		{`"value":82.44,"tax":17.56,"shipping":9.99,` + items, 10999, nil},
+		{`"value":92.43,"tax":17.56,"shipping":9.99,` + items, 9243, nil}, // prices have their tax in them
+		{`"value":92.44,"tax":17.56,"discount":7.56,` + items, 9244, nil},
+		{`"value":95,"tax":5.38,` + items, 10038, []string{"properties.total:ambiguous"}},
+		{`"value":95,"tax":5.38,"items":[{"item_id":"a"}]`, 10038, nil},
+		{`"value":95,"tax":5.38`, 10038, nil},
+	} {
+		got, notes := toldAs(t, server, "purchase", `{"transaction_id":"T","currency":"EUR",`+c.properties+`}`)
+		if report, ok := got.(order.ReportPlaced); !ok || report.Placed.TotalMinor != c.total || !slices.Equal(notes, c.notes) {
+			t.Errorf("%s is %+v, %q", c.properties, got, notes)
+		}
+	}
+}
+
+// TestC3_NamesAreReadAsTheyAreWritten: with other separators and another case the specification's names have no second meaning.
+func TestC3_NamesAreReadAsTheyAreWritten(t *testing.T) {
+	for _, event := range []string{"Order Completed", " Order Completed ", "order completed", "ORDER COMPLETED", "order_completed", "OrderCompleted", "orderCompleted", "order-completed"} {
+		got, notes := toldAs(t, server, event, `{"order_id":"o1","total":1,"currency":"EUR"}`)
+		if _, ok := got.(order.ReportPlaced); !ok || notes != nil {
+			t.Errorf("%q is %+v, %q", event, got, notes)
+		}
+	}
+	if got, _ := toldAs(t, server, "email_link_clicked", `{"email_id":"m1"}`); got != any(channel.Clicked{Channel: "email", MessageID: "m1"}) {
+		t.Errorf("a click is %+v", got)
 	}
 }

@@ -60,7 +60,7 @@ func Behaviour(m Message, s Source) bool {
 	case "page", "screen":
 		return true
 	case "track":
-		return !s.Trusted || !strings.HasPrefix(m.Means(), "Order ") && !strings.HasPrefix(m.Event, "Email ") && m.Event != "Unsubscribed"
+		return !s.Trusted || !strings.HasPrefix(m.Means(), "Order ") && !m.ofMail()
 	}
 	return false
 }

@@ -96,6 +96,24 @@ func FollowsUp(event string) bool {
 	return slices.Contains([]string{"Order Cancelled", "Order Refunded", RefundFailed}, event)
 }
 
+// ofMail says whether a track event is what a mail service reports of a mail.
+func (m Message) ofMail() bool {
+	name := m.Means()
+	return strings.HasPrefix(name, "Email ") || name == "Unsubscribed"
+}
+
+// Recipient is the address of a mail that a mail service reports of, "" for none and for what is no such report. Where nobody is named, it
+// says whose it is.
+func (m Message) Recipient() string {
+	if m.Type != "track" || !m.ofMail() {
+		return ""
+	}
+	return foreign.In(m.Properties, "properties", &foreign.Notes{}).Text(254, "email")
+}
+
+// NobodysAddress is why a report of a mail is not taken.
+const NobodysAddress = "it names nobody, and no customer has the address that it is about"
+
 // merged makes an alias of a merge, as RudderStack's API has it, where it says just that: that two ids are one person's, of
 // which the first is a user's. Addresses and telephone numbers are no ids here.
 func merged(m *Message, identities []foreign.Object) error {
@@ -228,7 +246,7 @@ func (m Message) check() error {
 		return errors.New(NobodyNamed)
 	case !types[m.Type]:
 		return fmt.Errorf("type must be identify, track, page, screen, group or alias")
-	case m.UserID == "" && m.AnonymousID == "" && !(m.Type == "alias" && m.PreviousID != "") && !m.FollowsUp():
+	case m.UserID == "" && m.AnonymousID == "" && !(m.Type == "alias" && m.PreviousID != "") && !m.FollowsUp() && m.Recipient() == "":
 		return errors.New(NobodyNamed)
 	case m.Type == "track" && m.Event == "":
 		return fmt.Errorf("a track event needs a name")

@@ -28,8 +28,8 @@ type Preset struct {
 	Topics  map[string][]source.Rule // in the place of Rules, of a service that has one topic for each address
 	Kind    string                   // the path to what a delivery, or an element of one, is; of topics none
 	Ignored []Ignored
-	// Docs is where the service lists what it sends.
-	Docs string
+	// Docs is where the service lists what it sends, Whose how it says whom a delivery is about.
+	Docs, Whose string
 }
 
 // Ignored are kinds of deliveries that no message is made of unless a rule fits, and why. One that ends in a star stands for all that
@@ -97,7 +97,8 @@ func stripe() Preset {
 			},
 		}
 	}
-	p := Preset{Kind: "$.body.type", Docs: "https://docs.stripe.com/api/events/types", Rules: []source.Rule{
+	p := Preset{Kind: "$.body.type", Docs: "https://docs.stripe.com/api/events/types", Whose: "A session's customer is its `client_reference_id`, its order the `order_id` of its metadata; " +
+		"a refund's order is in the refund's own metadata, likewise.", Rules: []source.Rule{
 		paid("checkout.session.completed", "paid"), paid("checkout.session.completed", "no_payment_required"), paid("checkout.session.async_payment_succeeded", "paid"),
 	}}
 	for _, event := range []string{"refund.created", "refund.updated", "charge.refund.updated"} {
@@ -160,6 +161,8 @@ func shopify() Preset {
 	whole := append(slices.Clone(paid), cancelled, back)
 	return Preset{
 		Docs: "https://shopify.dev/docs/api/webhooks",
+		Whose: "An order's customer is its `customer.id`. Money is the shop's own: what a refund says in the buyer's currency alone (`presentment_currency`) does not agree with " +
+			"its order, and stays in the quarantine.",
 		Topics: map[string][]source.Rule{
 			"orders/create": paid, "orders/paid": paid, "orders/updated": whole, "orders/cancelled": {cancelled, back},
 			"refunds/create":            {transaction("$.body.transactions", "success", "Order Refunded")},
@@ -214,7 +217,9 @@ func sendGrid() Preset {
 		return r
 	}
 	return Preset{
-		Each: "$.body[*]", Kind: "$.body.event", Docs: "https://www.twilio.com/docs/sendgrid/for-developers/tracking-events/event",
+		Each: "$.body[*]", Kind: "$.body.event",
+		Whose: "The customer is the custom argument `customerId` that the mail was sent with, or else whoever has the address `email`.",
+		Docs:  "https://www.twilio.com/docs/sendgrid/for-developers/tracking-events/event",
 		Rules: []source.Rule{
 			mail("delivered", "Email Delivered"), mail("open", "Email Opened"), mail("click", "Email Link Clicked"), mail("bounce", "Email Bounced"),
 			mail("spamreport", "Email Marked as Spam"), mail("unsubscribe", "Unsubscribed"), mail("group_unsubscribe", "Unsubscribed"),
