@@ -4,8 +4,10 @@ import (
 	"cmp"
 	"context"
 	"log/slog"
+	"strconv"
 
 	"defter/pkg/fault"
+	"defter/pkg/foreign"
 	"defter/pkg/ingest"
 )
 
@@ -32,6 +34,7 @@ func (o *owners) says(ctx context.Context, m ingest.Message) (own bool, email st
 	s, known := o.subjects[token]
 	if !known {
 		if len(o.subjects) == maxTokens {
+			slog.WarnContext(ctx, "user token not looked at", "reason", "a request has more than "+strconv.Itoa(maxTokens))
 			return false, "", nil
 		}
 		if s.id, s.email, err = o.tokens.Subject(ctx, token); err != nil {
@@ -45,5 +48,5 @@ func (o *owners) says(ctx context.Context, m ingest.Message) (own bool, email st
 		}
 		o.subjects[token] = s
 	}
-	return s.id != "" && s.id == m.UserID, s.email, nil
+	return s.id != "" && foreign.ID(s.id) == m.UserID, s.email, nil
 }

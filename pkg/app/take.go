@@ -94,6 +94,13 @@ func (a *App) takeAll(ctx context.Context, c *Call, source ingest.Source, stream
 		Stream: stream, Folds: []eventstore.AnyFold{record.Fold, ingest.SeenFold}, Fact: true,
 		Meta: eventstore.Meta{Actor: c.Actor, Source: source.Kind, CorrelationID: a.correlation(c)},
 		Decide: func(h *eventstore.Head) (eventstore.Decision, error) {
+			if take.Known == nil { // what others append meanwhile is in the newest part of the window, which each try sees
+				known, err := a.knownMessages(ctx, h, messages)
+				if err != nil {
+					return eventstore.Decision{}, err
+				}
+				take.Known = known
+			}
 			events, unkept, err := a.decideTake(ctx, h, take)
 			if err != nil {
 				return eventstore.Decision{}, err
@@ -141,9 +148,6 @@ func (a *App) takeAll(ctx context.Context, c *Call, source ingest.Source, stream
 // the notes of messages that become no event.
 func (a *App) decideTake(ctx context.Context, h *eventstore.Head, take intake.Take) (events []eventstore.New, silent []string, err error) {
 	take.Now, take.Past = h.Now, map[string]order.History{}
-	if take.Known, err = a.knownMessages(ctx, h, take.Messages); err != nil {
-		return nil, nil, err
-	}
 	for {
 		events, silent, err := intake.Understand(intake.State{Record: record.Fold.Of(h), Seen: ingest.SeenFold.Of(h)}, take)
 		needed, ok := errors.AsType[*order.PastError](err)
