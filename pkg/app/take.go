@@ -26,7 +26,7 @@ func (a *App) take(ctx context.Context, c *Call, source ingest.Source, stream st
 	}
 	for len(messages) > 0 {
 		n := min(len(messages), commitMessages)
-		err := a.gate.pass(ctx, stream, c.Actor+"#"+a.correlation(c), messages[:n], func(ctx context.Context, shared []intake.Message) error {
+		err := a.gate.pass(ctx, stream, c.Actor+"#"+a.correlation(c)+"#"+c.SourceIP, messages[:n], func(ctx context.Context, shared []intake.Message) error {
 			return a.takeSome(ctx, c, source, stream, shared)
 		})
 		if err != nil {
