@@ -65,33 +65,33 @@ func keptHeader(header map[string]string) map[string]string {
 
 // quarantineMessage keeps a message of an accepted request that cannot be taken in, or must be looked at, with the reason: once,
 // however often it is sent, if it has an id of its own. It is sealed under the data key of whom it is about, and so goes with them; of somebody erased nothing is
-// kept. Who was never heard of gets no key for it: names can be made up without end.
-func (a *App) quarantineMessage(ctx context.Context, source ingest.Source, stream string, rejected ingest.Rejected, now time.Time) error {
+// kept. Who was never heard of gets no key for it: names can be made up without end. It returns how many bytes are kept.
+func (a *App) quarantineMessage(ctx context.Context, source ingest.Source, stream string, rejected ingest.Rejected, now time.Time) (bytes int, err error) {
 	kept := aside{Origin: rejected.Origin, Taken: rejected.Taken}
 	if len(kept.Origin.Context) > ingest.MaxEventBytes {
 		kept.Origin.Context = json.RawMessage(contextTooLarge)
 	}
 	_, _, own := ingest.Sender(rejected.Raw)
-	id, err := a.NewID(), error(nil)
+	id := a.NewID()
 	if !a.isOwn(own) {
 		own = ""
 	}
 	if own != "" { // a keyed hash, since it outlives whom it is about
 		if id, err = a.Keyring.Lookup(ctx, "quarantined", digest(source.ID, stream, own)); err != nil {
-			return err
+			return 0, err
 		}
 	}
 	rows, err := a.quarantineRows(ctx, source, stream, rejected.Raw, rejected.Reason, kept, fmt.Sprintf("%013d#%s", now.UnixMilli(), id), now)
 	switch {
 	case errors.Is(err, eventstore.ErrErased):
-		return nil
+		return 0, nil
 	case err != nil:
-		return err
+		return 0, err
 	case own != "":
-		return a.putAside(ctx, source, rows, id, rejected.Reason)
+		return len(rows[0].Sealed), a.putAside(ctx, source, rows, id, rejected.Reason)
 	}
 	tellAside(ctx, source, rejected.Reason)
-	return a.Views.Table.PutMany(ctx, rows)
+	return len(rows[0].Sealed), a.Views.Table.PutMany(ctx, rows)
 }
 
 // quarantineElement keeps an element of a webhook's delivery that fits no rule, once however often it is delivered. Nobody
@@ -143,8 +143,11 @@ func (a *App) quarantineRows(ctx context.Context, source ingest.Source, stream s
 			stream, about = quarantineOwner, stream
 		}
 	}
-	var err error
-	if row.Sealed, err = a.Log.Vault.Seal(ctx, stream, row.PK+row.SK, content.Bytes()); err != nil {
+	packed, err := eventstore.Pack(content.Bytes())
+	if err != nil {
+		return nil, err
+	}
+	if row.Sealed, err = a.Log.Vault.Seal(ctx, stream, row.PK+row.SK, packed); err != nil {
 		return nil, fmt.Errorf("seal quarantined event: %w", err)
 	}
 	if row.Data, err = json.Marshal(quarantined{Reason: reason, Bytes: len(raw), Stream: stream, About: about}); err != nil {

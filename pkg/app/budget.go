@@ -95,11 +95,15 @@ func (a *App) afford(ctx context.Context, source ingest.Source, address string, 
 
 // affordStream takes messages about one customer or visitor from what public write keys may say of them in a minute: a stream that is
 // flooded costs whoever else writes to it.
-func (a *App) affordStream(ctx context.Context, source ingest.Source, stream string, messages int64) error {
+// Of it an address gets a part: whoever spends theirs learns nothing of how much others say of the same person.
+func (a *App) affordStream(ctx context.Context, source ingest.Source, stream, address string, messages int64) error {
 	if source.MessagesPerMinute == 0 {
 		return nil
 	}
-	ok, err := a.spend(ctx, "stream#"+stream, min(messages, streamMessages), streamMessages)
+	ok, err := a.spend(ctx, "stream#"+stream+"#"+networkOf(address), min(messages, streamMessages/2), streamMessages/2)
+	if ok {
+		ok, err = a.spend(ctx, "stream#"+stream, min(messages, streamMessages), streamMessages)
+	}
 	if err == nil && !ok {
 		slog.WarnContext(ctx, "budget spent", metric.Count(metric.BudgetsSpent, 1), "source", source.ID, "of", "stream")
 		err = fault.New(fault.Busy, "over-budget", "more is said of one customer in a minute than may be")

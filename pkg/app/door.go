@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/base64"
 	"io"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -54,7 +55,7 @@ func most(source ingest.Source) int {
 
 // admit refuses what a source may not send whatever the body says.
 func (a *App) admit(source ingest.Source, r lambdaio.Request) error {
-	origin := r.Header["origin"]
+	origin := originOf(r)
 	switch {
 	case strings.HasSuffix(r.Path, "/import") && !source.Trusted:
 		return fault.New(fault.Unauthorized, "not-a-server-source", "only a server's write key may import")
@@ -70,6 +71,21 @@ func (a *App) admit(source ingest.Source, r lambdaio.Request) error {
 		return tooOften(source)
 	}
 	return nil
+}
+
+// originOf is the origin of the page that a request comes from, "" for none. An image says it in its referrer alone, if at all.
+func originOf(r lambdaio.Request) string {
+	origin := r.Header["origin"]
+	if origin != "" || !strings.HasPrefix(r.Path, "/pixel/") {
+		return origin
+	}
+	if u, err := url.Parse(r.Header["referer"]); err == nil && u.Host != "" {
+		return u.Scheme + "://" + u.Host
+	}
+	if site := r.Header["sec-fetch-site"]; site != "" && site != "none" { // "none": somebody typed it
+		return "null"
+	}
+	return ""
 }
 
 func noWriteKey() error {

@@ -337,7 +337,7 @@ func (a *App) identityAnswer(ctx context.Context, id string, s record.State, sta
 			}
 			list.Identities = append(list.Identities, shown)
 		}
-		if len(kind.links) >= customer.MaxVisitors {
+		if len(kind.links) >= customer.MaxPublicVisitors { // the record may have forgotten some
 			list.NextCursor = pageCursor(allLinks)
 		}
 	}

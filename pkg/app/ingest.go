@@ -19,7 +19,8 @@ import (
 )
 
 const (
-	maxAside       = 50 // messages of one request that are quarantined; more are counted
+	maxAside       = 50       // messages of one request that are quarantined; more are counted
+	maxAsideBytes  = 32 << 10 // of them, from a public write key, compressed: each is kept with what it shares with the others
 	ingestWorkers  = 8
 	commitMessages = 200 // of one customer, before the next commit
 	commitBytes    = 200_000
@@ -104,19 +105,26 @@ func (a *App) isOwn(messageID string) bool {
 
 // setAside quarantines messages that are not taken in, maxAside of them at most, and all of those that are taken in but doubtful.
 func (a *App) setAside(ctx context.Context, source ingest.Source, refused, doubtful []ingest.Rejected, from string, now time.Time) error {
-	if more := len(refused) - maxAside; more > 0 {
-		slog.WarnContext(ctx, "events dropped", metric.Count(metric.EventsDropped, more), "source", source.ID, "reason", "more than "+strconv.Itoa(maxAside)+" of a request cannot be taken in")
-		refused = refused[:maxAside]
-	}
-	for _, rejected := range slices.Concat(refused, doubtful) {
+	kept, room := slices.Concat(refused[:min(len(refused), maxAside)], doubtful), maxAsideBytes
+	dropped := len(refused) + len(doubtful) - len(kept)
+	for i, rejected := range kept {
+		if room <= 0 && !source.Trusted {
+			dropped += len(kept) - i
+			break
+		}
 		rejected.Origin.IP = from
 		stream, err := a.senderOf(ctx, rejected.Raw)
 		if err != nil {
 			return err
 		}
-		if err := a.quarantineMessage(ctx, source, stream, rejected, now); err != nil {
+		bytes, err := a.quarantineMessage(ctx, source, stream, rejected, now)
+		if err != nil {
 			return err
 		}
+		room -= bytes
+	}
+	if dropped > 0 {
+		slog.WarnContext(ctx, "events dropped", metric.Count(metric.EventsDropped, dropped), "source", source.ID, "reason", "more of a request cannot be taken in than is kept of one")
 	}
 	return nil
 }

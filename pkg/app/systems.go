@@ -118,7 +118,7 @@ func (a *App) dropSnapshots(ctx context.Context, stream string) error {
 
 // closeStream records that a stream's personal data are gone, and removes what was on its way meanwhile.
 func (a *App) closeStream(ctx context.Context, e *erasure, stream, _ string) (int, string, error) {
-	_, _, err := a.Log.Handle(ctx, eventstore.Command{
+	head, _, err := a.Log.Handle(ctx, eventstore.Command{
 		Stream: stream, Fact: true, // no folds: without its key the stream has no snapshot, and would be read from its beginning
 		Meta: eventstore.Meta{Actor: erasureActor, Source: "system", CausationID: e.CertificateID},
 		Decide: func(*eventstore.Head) (eventstore.Decision, error) {
@@ -138,7 +138,10 @@ func (a *App) closeStream(ctx context.Context, e *erasure, stream, _ string) (in
 			return 0, "", err
 		}
 	}
-	return 1, "", a.dropSnapshots(ctx, stream)
+	if err := a.dropSnapshots(ctx, stream); err != nil {
+		return 0, "", err
+	}
+	return 1, "", a.Log.MarkEnded(ctx, head, record.Fold)
 }
 
 // closed says whether a stream's last commit ends it.

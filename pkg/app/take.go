@@ -21,7 +21,7 @@ import (
 
 // take stores one stream's messages, in as many commits as they need.
 func (a *App) take(ctx context.Context, c *Call, source ingest.Source, stream string, messages []intake.Message) error {
-	if err := a.affordStream(ctx, source, stream, int64(len(messages))); err != nil {
+	if err := a.affordStream(ctx, source, stream, c.SourceIP, int64(len(messages))); err != nil {
 		return err
 	}
 	for len(messages) > 0 {
@@ -49,7 +49,8 @@ func (a *App) takeSome(ctx context.Context, c *Call, source ingest.Source, strea
 		case len(messages) == 1 && disagrees:
 			return a.wait(ctx, c, source, stream, messages[0], err.Error())
 		case len(messages) == 1:
-			return a.quarantineMessage(ctx, source, stream, ingest.Rejected{Raw: messages[0].Raw, Reason: err.Error(), Origin: messages[0].Origin}, a.Now())
+			_, err := a.quarantineMessage(ctx, source, stream, ingest.Rejected{Raw: messages[0].Raw, Reason: err.Error(), Origin: messages[0].Origin}, a.Now())
+			return err
 		}
 	}
 	half := len(messages) / 2

@@ -47,6 +47,11 @@ func (l *Log) load(ctx context.Context, stream string, folds []AnyFold) (*Head, 
 	h := &Head{Stream: stream, states: map[string]any{}, behind: map[string]int{}, size: map[string]int{}}
 	at := make(map[string]int64, len(folds)) // the version each state is at
 	from := int64(-1)
+	if slices.ContainsFunc(snapshots, func(s Snapshot) bool { return s.State == endedState }) {
+		if ended, err := l.foldEnd(ctx, h.initial(folds), folds, at); err != nil || ended {
+			return h, err
+		}
+	}
 	for _, f := range folds {
 		h.states[f.name()] = f.initial()
 		state, s, err := l.restored(ctx, stream, f, snapshots)
@@ -66,6 +71,23 @@ func (l *Log) load(ctx context.Context, stream string, folds []AnyFold) (*Head, 
 	return h, l.replay(ctx, h, folds, at, from+1)
 }
 
+// endedState is the layout of the snapshot of a stream that ended: it keeps nothing, and says that the stream's end is all there is to read.
+const endedState = -1
+
+// MarkEnded leaves that note in the place of a fold's snapshot. Without it whoever loads the stream begins with its first page, of up to a
+// megabyte.
+func (l *Log) MarkEnded(ctx context.Context, h *Head, f AnyFold) error {
+	return l.Store.SaveSnapshot(ctx, Snapshot{Stream: h.Stream, Fold: f.name(), Version: h.Version, State: endedState, RecordedAt: h.RecordedAt})
+}
+
+// initial is the head with the states that folds begin with.
+func (h *Head) initial(folds []AnyFold) *Head {
+	for _, f := range folds {
+		h.states[f.name()] = f.initial()
+	}
+	return h
+}
+
 // restored is the state that a fold's snapshot among these keeps, nil where there is none that can be read.
 func (l *Log) restored(ctx context.Context, stream string, f AnyFold, snapshots []Snapshot) (state any, s Snapshot, err error) {
 	i := slices.IndexFunc(snapshots, func(s Snapshot) bool { return s.Fold == f.name() && s.State == f.layout() })
@@ -80,7 +102,7 @@ func (l *Log) restored(ctx context.Context, stream string, f AnyFold, snapshots 
 	if err != nil {
 		return nil, s, fmt.Errorf("load %s: %w", kindOf(stream), err)
 	}
-	if data, err = unpack(data); err == nil {
+	if data, err = Unpack(data); err == nil {
 		state, err = f.decode(data)
 	}
 	if err != nil { // as good as none: the events tell the same

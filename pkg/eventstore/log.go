@@ -324,7 +324,7 @@ func (l *Log) saveSnapshot(ctx context.Context, h *Head, f AnyFold) error {
 	if err != nil {
 		return err
 	}
-	if data, err = pack(data); err != nil {
+	if data, err = Pack(data); err != nil {
 		return err
 	}
 	if h.size[f.name()] = len(data); h.behind[f.name()] < 2*len(data) {

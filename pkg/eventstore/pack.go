@@ -24,8 +24,8 @@ var writers = sync.Pool{New: func() any {
 	return w
 }}
 
-// pack makes private fields small.
-func pack(data []byte) ([]byte, error) {
+// Pack makes JSON small, if it is worth it.
+func Pack(data []byte) ([]byte, error) {
 	if len(data) < packFrom {
 		return data, nil
 	}
@@ -46,8 +46,8 @@ func pack(data []byte) ([]byte, error) {
 // maxUnpacked bounds what a few stored bytes may become.
 const maxUnpacked = 64 << 20
 
-// unpack undoes pack.
-func unpack(data []byte) ([]byte, error) {
+// Unpack undoes Pack. What is no JSON in the end is ErrCorrupt, or its reader's to find.
+func Unpack(data []byte) ([]byte, error) {
 	if len(data) == 0 || data[0] != deflated {
 		return data, nil
 	}

@@ -49,7 +49,7 @@ func (l *Log) unseal(ctx context.Context, c Commit) ([]json.RawMessage, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open version %d of %s: %w", c.First, kindOf(c.Stream), err)
 	}
-	if plaintext, err = unpack(plaintext); err != nil {
+	if plaintext, err = Unpack(plaintext); err != nil {
 		return nil, fmt.Errorf("open version %d of %s: %w", c.First, kindOf(c.Stream), err)
 	}
 	if err := json.Unmarshal(plaintext, &private); err != nil || len(private) != len(c.Events) {
@@ -73,7 +73,7 @@ func (l *Log) seal(ctx context.Context, c *Commit, private []json.RawMessage) er
 	if err != nil {
 		return fmt.Errorf("encode private fields: %w", err)
 	}
-	if plaintext, err = pack(plaintext); err != nil {
+	if plaintext, err = Pack(plaintext); err != nil {
 		return err
 	}
 	c.Sealed, err = l.Vault.Seal(ctx, c.Stream, commitPlace(*c), plaintext)

@@ -54,7 +54,7 @@ func cleaned(raw []byte) (clean []byte, replaced bool, err error) {
 	switch {
 	case len(raw) > MaxEventBytes:
 		return nil, false, fmt.Errorf("it has at most %d bytes, this one %d", MaxEventBytes, len(raw))
-	case depth(raw) > MaxDepth:
+	case Depth(raw) > MaxDepth:
 		return nil, false, fmt.Errorf("it is nested more than %d deep", MaxDepth)
 	}
 	return foreign.Clean(raw)

@@ -269,8 +269,8 @@ func isObject(data []byte) bool {
 	return len(data) > 0 && data[0] == '{'
 }
 
-// depth is how deep valid JSON is nested.
-func depth(data []byte) int {
+// Depth is how deep valid JSON is nested.
+func Depth(data []byte) int {
 	deepest, now, text := 0, 0, false
 	for i := 0; i < len(data); i++ {
 		switch c := data[i]; {

@@ -337,7 +337,10 @@ func (s *Store) LoadSnapshots(ctx context.Context, stream string, folds ...strin
 func (s *Store) SaveSnapshot(ctx context.Context, snapshot eventstore.Snapshot) error {
 	item := keys(snapshot.Stream, snapshotPrefix+snapshot.Fold)
 	item["n"], item["v"] = num(snapshot.Version), num(int64(snapshot.State))
-	item["at"], item["p"] = num(snapshot.RecordedAt.UnixMilli()), &types.AttributeValueMemberB{Value: snapshot.Sealed}
+	item["at"] = num(snapshot.RecordedAt.UnixMilli())
+	if len(snapshot.Sealed) > 0 {
+		item["p"] = &types.AttributeValueMemberB{Value: snapshot.Sealed}
+	}
 	_, err := s.client.PutItem(ctx, &dynamodb.PutItemInput{TableName: &s.table, Item: item})
 	return storeError(err)
 }
