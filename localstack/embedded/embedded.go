@@ -307,8 +307,8 @@ func (s *System) build(ctx context.Context) error {
 }
 
 // toItself is how the system reaches its own address, where its issuer is: by its own certificate, if it has one.
-func (s *System) toItself() http.RoundTripper {
-	return &http.Transport{TLSClientConfig: &tls.Config{RootCAs: s.certificate.authority}, ForceAttemptHTTP2: true, IdleConnTimeout: time.Minute}
+func (s *System) toItself() *http.Client {
+	return &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: s.certificate.authority}, ForceAttemptHTTP2: true, IdleConnTimeout: time.Minute}}
 }
 
 // newID makes a UUIDv7.
