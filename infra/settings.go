@@ -27,7 +27,6 @@ type Settings struct {
 	FunctionsDir    string // holds <function>/bootstrap
 	EmailFrom       string // the sender of every email
 	EmailIdentity   string // the verified SES identity that allows EmailFrom: its domain unless said otherwise
-	PublicURL       string // the API as customers' links name it; "" for the API's own address
 	WelcomeDelay    string // a Go duration
 	PaymentProvider string // stripe, local (which moves no money), or "" for none
 	DataController  string // who answers for the data: a company's name, as proofs of consent have it
@@ -65,7 +64,6 @@ func LoadSettings(node constructs.Node) (Settings, error) {
 		Arch:            value("arch", "arm64"),
 		FunctionsDir:    value("functionsDir", "build/functions"),
 		EmailFrom:       value("emailFrom", ""),
-		PublicURL:       strings.TrimSuffix(value("publicUrl", ""), "/"),
 		WelcomeDelay:    value("welcomeDelay", "24h"),
 		DataController:  value("dataController", ""),
 		MarketingTo:     value("marketingTo", "verified"),
@@ -95,9 +93,6 @@ func LoadSettings(node constructs.Node) (Settings, error) {
 	}
 	if !isAddress {
 		refuse("emailFrom", s.EmailFrom, "an email address whose domain is verified in SES")
-	}
-	if u, err := url.Parse(s.PublicURL); s.PublicURL != "" && (err != nil || u.Scheme != "https" || u.Host == "") {
-		refuse("publicUrl", s.PublicURL, "an https URL")
 	}
 	if delay, err := time.ParseDuration(s.WelcomeDelay); err != nil || delay <= 0 {
 		refuse("welcomeDelay", s.WelcomeDelay, "a duration such as 24h")

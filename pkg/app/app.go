@@ -64,7 +64,6 @@ type App struct {
 // Settings are the deployment's.
 type Settings struct {
 	EmailFrom    string
-	PublicURL    string        // where links in messages lead
 	WelcomeDelay time.Duration // between the two mails of the welcome journey
 
 	DataController string // who answers for the data, as proofs of consent name them

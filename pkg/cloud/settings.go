@@ -31,7 +31,7 @@ type Settings struct {
 	PaymentKeySecret                   string
 	MasterKey                          string
 	APIKeySecret                       string
-	EmailFrom, PublicURL               string
+	EmailFrom                          string
 	EdgeKey                            string // what proves that a request came by the deployment's CDN; "" for none
 	ArchiveBucket                      string
 	WelcomeDelay, KeepBehaviour        time.Duration
@@ -54,7 +54,7 @@ func Environment() (Settings, error) {
 		ArchiveBucket: os.Getenv("DEFTER_ARCHIVE_BUCKET"), EdgeKey: os.Getenv("DEFTER_EDGE_KEY"), DataController: os.Getenv("DEFTER_DATA_CONTROLLER"),
 		MarketingUnverified: os.Getenv("DEFTER_MARKETING_TO") == "any",
 		UserTokenIssuer:     os.Getenv("DEFTER_USER_TOKEN_ISSUER"), UserTokenAudience: os.Getenv("DEFTER_USER_TOKEN_AUDIENCE"),
-		EmailFrom: os.Getenv("DEFTER_EMAIL_FROM"), PublicURL: os.Getenv("DEFTER_PUBLIC_URL"),
+		EmailFrom: os.Getenv("DEFTER_EMAIL_FROM"),
 	}
 	var errs []error
 	s.WelcomeDelay = 24 * time.Hour
