@@ -16,6 +16,7 @@ import (
 	"github.com/aws/constructs-go/constructs/v10"
 	"github.com/aws/jsii-runtime-go"
 
+	"defter/pkg/foreign"
 	"defter/pkg/retention"
 	"defter/pkg/topology"
 )
@@ -118,7 +119,7 @@ func LoadSettings(node constructs.Node) (Settings, error) {
 	if window, err := time.ParseDuration(s.ReturnWindow); err != nil || window < 0 {
 		refuse("returnWindow", s.ReturnWindow, "a duration such as 720h")
 	}
-	if _, err := regexp.Compile(s.OpaqueIDs); err != nil {
+	if _, err := foreign.OpaquePattern(s.OpaqueIDs); err != nil {
 		refuse("opaqueIds", s.OpaqueIDs, "a regular expression of ids that tell nothing about a person")
 	}
 	if idle, err := time.ParseDuration(s.CartIdle); err != nil || idle < time.Minute {

@@ -243,14 +243,6 @@ func (s Settings) Opaque(id string) bool {
 	return foreign.Opaque(id) || s.OpaqueIDs != nil && s.OpaqueIDs.MatchString(id)
 }
 
-// OpaquePattern reads a deployment's pattern of ids that tell nothing about a person. It must fit an id whole.
-func OpaquePattern(pattern string) (*regexp.Regexp, error) {
-	if pattern == "" {
-		return nil, nil
-	}
-	return regexp.Compile("^(?:" + pattern + ")$")
-}
-
 func (a *App) correlation(c *Call) string {
 	if id := c.Header["x-correlation-id"]; id != "" && len(id) <= 64 && a.Settings.Opaque(id) {
 		return id

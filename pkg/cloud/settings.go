@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"defter/pkg/app"
+	"defter/pkg/foreign"
 	"defter/pkg/retention"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -84,7 +85,7 @@ func Environment() (Settings, error) {
 	if raw := os.Getenv("DEFTER_PLACEHOLDER_IDS"); raw != "" {
 		s.Placeholders = strings.Split(raw, ",")
 	}
-	opaque, err := app.OpaquePattern(os.Getenv("DEFTER_OPAQUE_IDS"))
+	opaque, err := foreign.OpaquePattern(os.Getenv("DEFTER_OPAQUE_IDS"))
 	if err != nil {
 		errs = append(errs, fmt.Errorf("DEFTER_OPAQUE_IDS must be a regular expression: %w", err))
 	}
