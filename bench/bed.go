@@ -105,7 +105,7 @@ func (b *bed) instance(client meter.API, master privacy.Master, now func() time.
 	return &app.App{
 		Log: log, Views: &view.Views{Table: view.Table{Client: client, Name: topology.Views}, Log: log}, Keyring: keyring,
 		Access: access{}, Fixed: map[string]ingest.Source{embedded.WriteKey: {ID: "bench", Kind: "server", Trusted: true}}, Now: now, NewID: newID,
-		Settings: app.Settings{OpaqueIDs: words, EmailFrom: "Defter <hello@defter.example>", PublicURL: "https://defter.example", WelcomeDelay: 24 * time.Hour},
+		Settings: app.Settings{OpaqueIDs: words, EmailFrom: "Defter <hello@defter.example>", WelcomeDelay: 24 * time.Hour},
 	}
 }
 

@@ -9,9 +9,10 @@ import (
 	"defter/pkg/lambdaio"
 )
 
-// viewerCode tells the API whose request it is: all it sees by itself is CloudFront's address.
+// viewerCode tells the API whose request it is, and to which name: all it sees by itself is CloudFront's address and its own name.
 const viewerCode = `function handler(event) {
   event.request.headers['` + lambdaio.ViewerHeader + `'] = { value: event.viewer.ip };
+  event.request.headers['` + lambdaio.HostHeader + `'] = { value: event.request.headers.host.value };
   return event.request;
 }
 `

@@ -17,17 +17,12 @@ type journeys struct {
 	machines map[string]*string // their ARNs, by name
 }
 
-func newJourneys(p *Platform, api *api) *journeys {
+func newJourneys(p *Platform) *journeys {
 	stack := p.newStack("journeys", "Defter: journeys that wait, and the channels they send on")
-	publicURL := api.url
-	if p.PublicURL != "" {
-		publicURL = jsii.String(p.PublicURL)
-	}
-	// What is sent from here, where its links lead, and how long a journey waits.
+	// What is sent from here, and how long a journey waits.
 	settings := map[string]*string{
 		"DEFTER_PAYMENT_PROVIDER": jsii.String(p.PaymentProvider),
 		"DEFTER_EMAIL_FROM":       jsii.String(p.EmailFrom),
-		"DEFTER_PUBLIC_URL":       publicURL,
 		"DEFTER_WELCOME_DELAY":    jsii.String(p.WelcomeDelay),
 	}
 

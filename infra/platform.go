@@ -42,7 +42,7 @@ func NewPlatform(app awscdk.App, settings Settings) *Platform {
 	data := newData(p)
 	api := newAPI(p)
 	newEdge(p, api)
-	journeys := newJourneys(p, api)
+	journeys := newJourneys(p)
 	newFanOut(p, data)
 	newOperations(p, api, journeys)
 	awscdk.Aspects_Of(app).Add(cdknag.NewAwsSolutionsChecks(&cdknag.NagPackProps{Verbose: jsii.Bool(true)}), nil)

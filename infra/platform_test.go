@@ -429,6 +429,13 @@ func TestS4_AWebACLStandsBeforeTheAPI(t *testing.T) {
 	if key == nil {
 		t.Fatal("there is no distribution")
 	}
+	all.of("AWS::CloudFront::Function", func(_ string, n *node) {
+		for _, told := range []string{`headers['x-defter-viewer'] = { value: event.viewer.ip }`, `headers['x-defter-host'] = { value: event.request.headers.host.value }`} {
+			if code := fmt.Sprint(n.Properties["FunctionCode"]); !strings.Contains(code, told) {
+				t.Errorf("what CloudFront tells the API lacks %s: %s", told, code)
+			}
+		}
+	})
 	for _, row := range topology.Functions {
 		_, function := find(t, all, row, p)
 		has := fmt.Sprint(function.Properties["Environment"].(map[string]any)["Variables"].(map[string]any)["DEFTER_EDGE_KEY"])

@@ -16,6 +16,7 @@ import (
 	"github.com/aws/constructs-go/constructs/v10"
 	"github.com/aws/jsii-runtime-go"
 
+	"defter/pkg/foreign"
 	"defter/pkg/retention"
 	"defter/pkg/topology"
 )
@@ -27,7 +28,6 @@ type Settings struct {
 	FunctionsDir    string // holds <function>/bootstrap
 	EmailFrom       string // the sender of every email
 	EmailIdentity   string // the verified SES identity that allows EmailFrom: its domain unless said otherwise
-	PublicURL       string // the API as customers' links name it; "" for the API's own address
 	WelcomeDelay    string // a Go duration
 	PaymentProvider string // stripe, local (which moves no money), or "" for none
 	DataController  string // who answers for the data: a company's name, as proofs of consent have it
@@ -65,7 +65,6 @@ func LoadSettings(node constructs.Node) (Settings, error) {
 		Arch:            value("arch", "arm64"),
 		FunctionsDir:    value("functionsDir", "build/functions"),
 		EmailFrom:       value("emailFrom", ""),
-		PublicURL:       strings.TrimSuffix(value("publicUrl", ""), "/"),
 		WelcomeDelay:    value("welcomeDelay", "24h"),
 		DataController:  value("dataController", ""),
 		MarketingTo:     value("marketingTo", "verified"),
@@ -96,9 +95,6 @@ func LoadSettings(node constructs.Node) (Settings, error) {
 	if !isAddress {
 		refuse("emailFrom", s.EmailFrom, "an email address whose domain is verified in SES")
 	}
-	if u, err := url.Parse(s.PublicURL); s.PublicURL != "" && (err != nil || u.Scheme != "https" || u.Host == "") {
-		refuse("publicUrl", s.PublicURL, "an https URL")
-	}
 	if delay, err := time.ParseDuration(s.WelcomeDelay); err != nil || delay <= 0 {
 		refuse("welcomeDelay", s.WelcomeDelay, "a duration such as 24h")
 	}
@@ -123,7 +119,7 @@ func LoadSettings(node constructs.Node) (Settings, error) {
 	if window, err := time.ParseDuration(s.ReturnWindow); err != nil || window < 0 {
 		refuse("returnWindow", s.ReturnWindow, "a duration such as 720h")
 	}
-	if _, err := regexp.Compile(s.OpaqueIDs); err != nil {
+	if _, err := foreign.OpaquePattern(s.OpaqueIDs); err != nil {
 		refuse("opaqueIds", s.OpaqueIDs, "a regular expression of ids that tell nothing about a person")
 	}
 	if idle, err := time.ParseDuration(s.CartIdle); err != nil || idle < time.Minute {

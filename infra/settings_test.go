@@ -11,14 +11,14 @@ import (
 
 func TestSettingsReportEveryMistakeAtOnce(t *testing.T) {
 	a := app(t, map[string]any{
-		"stage": "Production", "emailFrom": "nobody", "publicUrl": "http://example.com", "welcomeDelay": "a day", "returnWindow": "a month", "cartIdle": "5s", "paymentProvider": "bank", "arch": "riscv", "keepBehaviour": "24h",
+		"stage": "Production", "emailFrom": "nobody", "welcomeDelay": "a day", "returnWindow": "a month", "cartIdle": "5s", "paymentProvider": "bank", "arch": "riscv", "opaqueIds": `\QORD-`, "keepBehaviour": "24h",
 		"monthlyBudget": "plenty", "reserveConcurrency": "perhaps", "dataController": strings.Repeat("x", 201), "marketingTo": "everybody", "userTokenIssuer": "http://issuer.example", "webAcl": "arn:aws:wafv2:eu-central-1:123456789012:regional/webacl/a/b",
 	})
 	_, err := LoadSettings(a.Node())
 	if err == nil {
 		t.Fatal("no mistake found")
 	}
-	for _, name := range []string{"stage", "emailFrom", "publicUrl", "welcomeDelay", "returnWindow", "cartIdle", "paymentProvider", "arch", "keepBehaviour", "dataController", "marketingTo", "userTokenIssuer", "monthlyBudget", "reserveConcurrency", "webAcl"} {
+	for _, name := range []string{"stage", "emailFrom", "welcomeDelay", "returnWindow", "cartIdle", "paymentProvider", "arch", "opaqueIds", "keepBehaviour", "dataController", "marketingTo", "userTokenIssuer", "monthlyBudget", "reserveConcurrency", "webAcl"} {
 		if !strings.Contains(err.Error(), "context "+name+"=") {
 			t.Errorf("%s is not in: %v", name, err)
 		}

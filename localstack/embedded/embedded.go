@@ -255,7 +255,7 @@ func (s *System) build(ctx context.Context) error {
 		Access: access{}, Email: s.mailbox.provider(s.clock.Now), Now: s.clock.Now, NewID: newID,
 		Archive: archive.Folder(filepath.Join(s.config.DataDir, "archive")),
 		Fixed:   map[string]ingest.Source{WriteKey: {ID: "dev", Kind: "server", Trusted: true}},
-		Settings: app.Settings{EmailFrom: "Defter <hello@defter.example>", PublicURL: s.URL, WelcomeDelay: s.config.WelcomeDelay, PaymentProvider: "local", ReturnWindow: app.DefaultReturnWindow, KeepFor: s.config.KeepFor,
+		Settings: app.Settings{EmailFrom: "Defter <hello@defter.example>", WelcomeDelay: s.config.WelcomeDelay, PaymentProvider: "local", ReturnWindow: app.DefaultReturnWindow, KeepFor: s.config.KeepFor,
 			DataController: "Defter's local run", MarketingUnverified: s.config.MarketingUnverified, OpaqueIDs: s.config.OpaqueIDs,
 		},
 		Tokens:   token.New(s.issuer.url, tokenAudience, s.clock.Now, s.toItself()),
@@ -307,8 +307,8 @@ func (s *System) build(ctx context.Context) error {
 }
 
 // toItself is how the system reaches its own address, where its issuer is: by its own certificate, if it has one.
-func (s *System) toItself() http.RoundTripper {
-	return &http.Transport{TLSClientConfig: &tls.Config{RootCAs: s.certificate.authority}, ForceAttemptHTTP2: true, IdleConnTimeout: time.Minute}
+func (s *System) toItself() *http.Client {
+	return &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: s.certificate.authority}, ForceAttemptHTTP2: true, IdleConnTimeout: time.Minute}}
 }
 
 // newID makes a UUIDv7.

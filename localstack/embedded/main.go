@@ -15,7 +15,7 @@ import (
 	"syscall"
 	"time"
 
-	"defter/pkg/app"
+	"defter/pkg/foreign"
 	"defter/pkg/retention"
 )
 
@@ -130,7 +130,7 @@ func environment() (Config, slog.Level, error) {
 	default:
 		errs = append(errs, fmt.Errorf("MARKETING_TO is %q, must be verified or any", to))
 	}
-	opaque, err := app.OpaquePattern(os.Getenv("OPAQUE_IDS"))
+	opaque, err := foreign.OpaquePattern(os.Getenv("OPAQUE_IDS"))
 	if err != nil {
 		errs = append(errs, fmt.Errorf("OPAQUE_IDS must be a regular expression: %w", err))
 	}

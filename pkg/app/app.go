@@ -64,7 +64,6 @@ type App struct {
 // Settings are the deployment's.
 type Settings struct {
 	EmailFrom    string
-	PublicURL    string        // where links in messages lead
 	WelcomeDelay time.Duration // between the two mails of the welcome journey
 
 	DataController string // who answers for the data, as proofs of consent name them
@@ -242,14 +241,6 @@ func (a *App) resolve(ctx context.Context, raw string) (id string, hidden bool, 
 // Opaque says whether an id tells nothing about a person, by its form or because the deployment says so of ids like it.
 func (s Settings) Opaque(id string) bool {
 	return foreign.Opaque(id) || s.OpaqueIDs != nil && s.OpaqueIDs.MatchString(id)
-}
-
-// OpaquePattern reads a deployment's pattern of ids that tell nothing about a person. It must fit an id whole.
-func OpaquePattern(pattern string) (*regexp.Regexp, error) {
-	if pattern == "" {
-		return nil, nil
-	}
-	return regexp.Compile("^(?:" + pattern + ")$")
 }
 
 func (a *App) correlation(c *Call) string {

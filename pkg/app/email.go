@@ -162,7 +162,7 @@ func (a *App) unproven(c customer.State) bool {
 }
 
 func (a *App) compose(ctx context.Context, job EmailJob, c customer.State) (Mail, error) {
-	data := template.Data{FirstName: c.FirstName, CustomerID: job.CustomerID, PublicURL: a.Settings.PublicURL}
+	data := template.Data{FirstName: c.FirstName, CustomerID: job.CustomerID}
 	verification := job.VerificationID
 	if verification == "" && c.Verification != nil {
 		verification = c.Verification.ID

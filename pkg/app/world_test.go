@@ -116,7 +116,7 @@ func (w *world) process(client meter.API) *world {
 	other.App = &App{
 		Log: log, Views: &view.Views{Table: view.Table{Client: client, Name: w.tables[1]}, Log: log}, Keyring: keyring,
 		Access: access{}, Fixed: map[string]ingest.Source{"server": {ID: "server", Trusted: true}, "browser": {ID: "browser"}}, Bus: w.bus, Emails: w.queue, Journeys: w.runs, Erasures: w.runs, Email: w.post, Archive: w.shelf, Now: w.clock.Now, NewID: newID,
-		Settings: Settings{OpaqueIDs: wordy, MarketingUnverified: true, EmailFrom: "Shop <shop@shop.example>", PublicURL: "https://shop.example", WelcomeDelay: 24 * time.Hour},
+		Settings: Settings{OpaqueIDs: wordy, MarketingUnverified: true, EmailFrom: "Shop <shop@shop.example>", WelcomeDelay: 24 * time.Hour},
 	}
 	log.Catalog.Opaque = other.Settings.Opaque
 	return &other

@@ -60,7 +60,7 @@ func New(c aws.Config, s Settings, parts ...Part) *app.App {
 		Log: log, Views: &view.Views{Table: view.Table{Client: client, Name: s.ViewsTable}, Log: log}, Keyring: keyring,
 		Access: newSecrets(c, s, now), Email: nowhere{}, Now: now, NewID: NewID,
 		Settings: app.Settings{
-			EmailFrom: s.EmailFrom, PublicURL: s.PublicURL, WelcomeDelay: s.WelcomeDelay,
+			EmailFrom: s.EmailFrom, WelcomeDelay: s.WelcomeDelay,
 			DataController: s.DataController, MarketingUnverified: s.MarketingUnverified,
 			PaymentProvider: s.PaymentProvider, ReturnWindow: s.ReturnWindow, CartIdle: s.CartIdle, Placeholders: s.Placeholders, OpaqueIDs: s.OpaqueIDs, KeepFor: s.KeepBehaviour,
 		},

@@ -19,6 +19,10 @@ const (
 	// keyOverlap is how long the key before the current one is taken after the change, so that its holders can go over one by one. Who
 	// wants it gone at once changes the key twice.
 	keyOverlap = 24 * time.Hour
+
+	secretsAtMost  = time.Hour       // that keys count, since they were read, while Secrets Manager does not answer
+	secretsAgain   = time.Minute     // before it is asked again then
+	secretsRefresh = 3 * time.Second // that a call waits for it where there are keys to go on with
 )
 
 // secrets knows the deployment's API key and the one before, read from Secrets Manager when first asked for.
@@ -34,6 +38,7 @@ type secrets struct {
 type apiKeys struct {
 	current, previous string
 	changed           time.Time // when the current one became current
+	read              time.Time
 	until             time.Time // when they are read again
 }
 
@@ -62,13 +67,37 @@ func same(key, presented string) bool {
 	return key != "" && subtle.ConstantTimeCompare([]byte(key), []byte(presented)) == 1
 }
 
-// keys reads both keys once in a while, whatever is presented: a stranger makes it ask no oftener.
+// keys reads both keys once in a while, whatever is presented: a stranger makes it ask no oftener. While they cannot be read, those that are
+// known count for a while: an outage of Secrets Manager must not be one of everything.
 func (s *secrets) keys(ctx context.Context) (apiKeys, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.now().Before(s.known.until) {
 		return s.known, nil
 	}
+	now := s.now()
+	goOn := s.known.current != "" && now.Before(s.known.read.Add(secretsAtMost))
+	if goOn {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, secretsRefresh)
+		defer cancel()
+	}
+	keys, err := s.read(ctx)
+	switch {
+	case err == nil:
+		keys.read, keys.until = now, now.Add(secretsFor)
+		s.known = keys
+	case goOn:
+		slog.ErrorContext(ctx, "the API keys cannot be read again: those that are known count on", "until", s.known.read.Add(secretsAtMost), "error", err)
+		s.known.until = now.Add(secretsAgain)
+	default:
+		return apiKeys{}, err
+	}
+	return s.known, nil
+}
+
+// read asks Secrets Manager for both keys.
+func (s *secrets) read(ctx context.Context) (apiKeys, error) {
 	current, changed, err := s.version(ctx, "AWSCURRENT")
 	if err != nil {
 		return apiKeys{}, err
@@ -80,8 +109,7 @@ func (s *secrets) keys(ctx context.Context) (apiKeys, error) {
 	if missing := (*types.ResourceNotFoundException)(nil); err != nil && !errors.As(err, &missing) {
 		return apiKeys{}, err
 	}
-	s.known = apiKeys{current: current, previous: previous, changed: changed, until: s.now().Add(secretsFor)}
-	return s.known, nil
+	return apiKeys{current: current, previous: previous, changed: changed}, nil
 }
 
 // version returns the value that has a stage of the secret, and when it was put.

@@ -17,6 +17,7 @@ type manager struct {
 	current, previous string
 	changed           time.Time
 	asked             int
+	down              bool
 }
 
 func (m *manager) put(value string, at time.Time) {
@@ -29,6 +30,11 @@ func (m *manager) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewDecoder(r.Body).Decode(&in)
 	value := map[string]string{"AWSCURRENT": m.current, "AWSPREVIOUS": m.previous}[in.VersionStage]
 	w.Header().Set("Content-Type", "application/x-amz-json-1.1")
+	if m.down {
+		w.WriteHeader(http.StatusServiceUnavailable)
+		fmt.Fprint(w, `{"__type":"InternalServiceError"}`)
+		return
+	}
 	if value == "" {
 		w.WriteHeader(http.StatusBadRequest)
 		fmt.Fprint(w, `{"__type":"ResourceNotFoundException","Message":"Secrets Manager can't find the specified secret value for staging label"}`)
@@ -37,15 +43,20 @@ func (m *manager) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(map[string]any{"SecretString": value, "CreatedDate": float64(m.changed.Unix()), "VersionStages": []string{in.VersionStage}})
 }
 
+// secrets reads from it, and asks once each time.
+func (m *manager) secrets(url string, now func() time.Time) *secrets {
+	return newSecrets(aws.Config{
+		Region: "eu-central-1", BaseEndpoint: &url, Credentials: credentials.NewStaticCredentialsProvider("AKID", "secret", ""), RetryMaxAttempts: 1,
+	}, Settings{APIKeySecret: "api-key"}, now)
+}
+
 // The key before the current one is taken for a day, and none of a third generation.
 func TestS13_AnAPIKeyRotatesWithAnOverlap(t *testing.T) {
 	m := &manager{}
 	server := httptest.NewServer(m)
 	defer server.Close()
 	now := time.Date(2026, 11, 25, 9, 0, 0, 0, time.UTC)
-	s := newSecrets(aws.Config{
-		Region: "eu-central-1", BaseEndpoint: &server.URL, Credentials: credentials.NewStaticCredentialsProvider("AKID", "secret", ""),
-	}, Settings{APIKeySecret: "api-key"}, func() time.Time { return now })
+	s := m.secrets(server.URL, func() time.Time { return now })
 	m.put("first", now)
 	takes := func(moment string, want map[string]bool) {
 		t.Helper()
@@ -70,4 +81,49 @@ func TestS13_AnAPIKeyRotatesWithAnOverlap(t *testing.T) {
 	m.put("fourth", now)
 	now = now.Add(secretsFor)
 	takes("after two changes at once", map[string]bool{"second": false, "third": true, "fourth": true})
+}
+
+// TestD9_TheKeysOutliveAnOutage of Secrets Manager, for an hour.
+func TestD9_TheKeysOutliveAnOutage(t *testing.T) {
+	m := &manager{down: true}
+	server := httptest.NewServer(m)
+	defer server.Close()
+	now := time.Date(2026, 11, 25, 9, 0, 0, 0, time.UTC)
+	s := m.secrets(server.URL, func() time.Time { return now })
+	if _, ok, err := s.APIKey(t.Context(), ""); ok || err == nil {
+		t.Errorf("nothing counts before a key was read: %t %v", ok, err)
+	}
+	m.down = false
+	m.put("first", now)
+	read := now
+	expect := func(moment, key string, want bool) {
+		t.Helper()
+		if _, ok, err := s.APIKey(t.Context(), key); err != nil || ok != want {
+			t.Errorf("%s: the key %q is taken: %t %v, want %t", moment, key, ok, err, want)
+		}
+	}
+	expect("at first", "first", true)
+	m.down = true
+	for _, after := range []time.Duration{secretsFor, secretsFor + secretsAgain, secretsAtMost - time.Second} {
+		now = read.Add(after)
+		asked := m.asked
+		expect("without an answer", "first", true)
+		expect("without an answer", "wrong", false)
+		now = now.Add(secretsAgain - 2*time.Second)
+		if after < secretsAtMost-secretsAgain {
+			expect("within the minute", "first", true)
+		}
+		if m.asked != asked+1 {
+			t.Errorf("%s after they were read it is asked %d times in a minute", after, m.asked-asked)
+		}
+	}
+	now = read.Add(secretsAtMost + secretsAgain)
+	for range 2 {
+		if _, ok, err := s.APIKey(t.Context(), "first"); ok || err == nil {
+			t.Errorf("an hour later the key is taken: %t %v", ok, err)
+		}
+	}
+	m.down = false
+	m.put("second", now)
+	expect("when it answers again", "second", true)
 }

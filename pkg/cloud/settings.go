@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"defter/pkg/app"
+	"defter/pkg/foreign"
 	"defter/pkg/retention"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -31,7 +32,7 @@ type Settings struct {
 	PaymentKeySecret                   string
 	MasterKey                          string
 	APIKeySecret                       string
-	EmailFrom, PublicURL               string
+	EmailFrom                          string
 	EdgeKey                            string // what proves that a request came by the deployment's CDN; "" for none
 	ArchiveBucket                      string
 	WelcomeDelay, KeepBehaviour        time.Duration
@@ -54,7 +55,7 @@ func Environment() (Settings, error) {
 		ArchiveBucket: os.Getenv("DEFTER_ARCHIVE_BUCKET"), EdgeKey: os.Getenv("DEFTER_EDGE_KEY"), DataController: os.Getenv("DEFTER_DATA_CONTROLLER"),
 		MarketingUnverified: os.Getenv("DEFTER_MARKETING_TO") == "any",
 		UserTokenIssuer:     os.Getenv("DEFTER_USER_TOKEN_ISSUER"), UserTokenAudience: os.Getenv("DEFTER_USER_TOKEN_AUDIENCE"),
-		EmailFrom: os.Getenv("DEFTER_EMAIL_FROM"), PublicURL: os.Getenv("DEFTER_PUBLIC_URL"),
+		EmailFrom: os.Getenv("DEFTER_EMAIL_FROM"),
 	}
 	var errs []error
 	s.WelcomeDelay = 24 * time.Hour
@@ -84,7 +85,7 @@ func Environment() (Settings, error) {
 	if raw := os.Getenv("DEFTER_PLACEHOLDER_IDS"); raw != "" {
 		s.Placeholders = strings.Split(raw, ",")
 	}
-	opaque, err := app.OpaquePattern(os.Getenv("DEFTER_OPAQUE_IDS"))
+	opaque, err := foreign.OpaquePattern(os.Getenv("DEFTER_OPAQUE_IDS"))
 	if err != nil {
 		errs = append(errs, fmt.Errorf("DEFTER_OPAQUE_IDS must be a regular expression: %w", err))
 	}

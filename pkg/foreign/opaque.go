@@ -19,6 +19,18 @@ var (
 	hexes   = regexp.MustCompile(`^(?:[0-9a-f]{16,64}|[0-9A-F]{16,64})$`)
 )
 
+// OpaquePattern reads a deployment's pattern of ids that tell nothing about a person, nil for "". It must fit an id whole; so it must be an
+// expression by itself as well, for one that closes a bracket early would not.
+func OpaquePattern(pattern string) (*regexp.Regexp, error) {
+	if pattern == "" {
+		return nil, nil
+	}
+	if _, err := regexp.Compile(pattern); err != nil {
+		return nil, err
+	}
+	return regexp.Compile("^(?:" + pattern + ")$")
+}
+
 // Opaque says whether an id that a client chose tells nothing about a person by its form: a UUID, hexadecimal digits, a short number, a
 // keyed hash of ours. Hexadecimal digits and hashes that are a text in another form tell what that says; so may any other id.
 func Opaque(id string) bool {

@@ -29,3 +29,19 @@ func TestS8_WhatTellsNothing(t *testing.T) {
 		}
 	}
 }
+
+// TestS8_APatternFitsAnIDWhole, and one that does not read as it was meant is refused.
+func TestS8_APatternFitsAnIDWhole(t *testing.T) {
+	for _, wrong := range []string{"(", `\QORD-`, "a)|(b", "a)(b"} {
+		if p, err := foreign.OpaquePattern(wrong); err == nil {
+			t.Errorf("%q is taken as %s", wrong, p)
+		}
+	}
+	p, err := foreign.OpaquePattern(`ORD-\d+|A`)
+	if err != nil || !p.MatchString("ORD-7") || !p.MatchString("A") || p.MatchString("ORD-7 of ada@mail.example") || p.MatchString("ADA") {
+		t.Errorf("%s: %v", p, err)
+	}
+	if p, err := foreign.OpaquePattern(""); p != nil || err != nil {
+		t.Errorf("none is %s: %v", p, err)
+	}
+}

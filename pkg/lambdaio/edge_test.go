@@ -29,12 +29,14 @@ func TestS4_OnlyTheEdgeSaysWhoCalls(t *testing.T) {
 		seen := ""
 		h := BehindEdge(HTTP(func(_ context.Context, r Request) (Response, error) {
 			seen = r.SourceIP
-			if c.key != "" && r.Header[EdgeHeader] != "" {
-				t.Errorf("%s: the key goes on", name)
+			for _, header := range []string{EdgeHeader, ViewerHeader, HostHeader} {
+				if c.key != "" && r.Header[header] != "" {
+					t.Errorf("%s: %s goes on", name, header)
+				}
 			}
 			return Response{Status: 200}, nil
 		}), c.key)
-		in := events.APIGatewayV2HTTPRequest{RouteKey: "GET /healthz", RawPath: "/healthz", Headers: map[string]string{"X-Defter-Edge": c.presented, "x-defter-viewer": c.viewer}}
+		in := events.APIGatewayV2HTTPRequest{RouteKey: "GET /healthz", RawPath: "/healthz", Headers: map[string]string{"X-Defter-Edge": c.presented, "x-defter-viewer": c.viewer, "x-defter-host": "shop.example"}}
 		in.RequestContext.HTTP.SourceIP = "203.0.113.200"
 		payload, err := json.Marshal(in)
 		if err != nil {

@@ -104,7 +104,7 @@ func (k *Keyring) Known(ctx context.Context, owner string) (bool, error) {
 	return out.Item != nil, nil
 }
 
-// Destroyed says whether the owner's data key was destroyed, or never was.
+// Destroyed says whether the owner's data key was destroyed. One that never was made is not.
 func (k *Keyring) Destroyed(ctx context.Context, owner string) (bool, error) {
 	out, err := k.client.GetItem(ctx, &dynamodb.GetItemInput{TableName: &k.table, Key: itemKey(owner), ConsistentRead: aws.Bool(true)})
 	if err != nil {

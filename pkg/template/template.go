@@ -23,7 +23,6 @@ var messages embed.FS
 type Data struct {
 	FirstName  string
 	CustomerID string
-	PublicURL  string
 	Token      string // of the email verification, "" where there is nothing to verify
 }
 

@@ -41,14 +41,14 @@ type Verifier struct {
 	verifier *oidc.IDTokenVerifier
 }
 
-// New makes a verifier. issuer is the URL below which its configuration is, audience what its tokens must be for, transport how the
-// issuer is reached: nil for http.DefaultTransport.
-func New(issuer, audience string, now func() time.Time, transport http.RoundTripper) *Verifier {
+// New makes a verifier. issuer is the URL below which its configuration is, audience what its tokens must be for. client asks the issuer, and
+// whatever address its configuration names for its keys: which addresses that may be is the client's to say.
+func New(issuer, audience string, now func() time.Time, client *http.Client) *Verifier {
 	names := make([]string, len(algorithms))
 	for i, a := range algorithms {
 		names[i] = string(a)
 	}
-	keys := &keys{issuer: issuer, now: now, client: &http.Client{Timeout: askAtMost, Transport: transport}}
+	keys := &keys{issuer: issuer, now: now, client: client}
 	return &Verifier{oidc.NewVerifier(issuer, keys, &oidc.Config{
 		ClientID: audience, SupportedSigningAlgs: names, Now: func() time.Time { return now().Add(-leeway) },
 	})}
@@ -191,6 +191,8 @@ func (k *keys) fetch(ctx context.Context) (map[string]jose.JSONWebKey, error) {
 }
 
 func (k *keys) get(ctx context.Context, url string, into any) error {
+	ctx, cancel := context.WithTimeout(ctx, askAtMost)
+	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return fmt.Errorf("ask the issuer: %w", err)

@@ -50,7 +50,7 @@ func open(t *testing.T) *issuer {
 }
 
 func (i *issuer) verifier() *token.Verifier {
-	return token.New(i.URL, "defter", func() time.Time { return i.now }, nil)
+	return token.New(i.URL, "defter", func() time.Time { return i.now }, i.Client())
 }
 
 func (i *issuer) publishes(keys ...jose.JSONWebKey) {

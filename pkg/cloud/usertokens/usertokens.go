@@ -11,9 +11,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 )
 
-// Part lets the function ask the issuer, if the deployment has one.
+// Part lets the function ask the issuer, if the deployment has one. The issuer's configuration names the address of its keys.
 func Part(a *app.App, _ aws.Config, s cloud.Settings) {
 	if s.UserTokenIssuer != "" {
-		a.Tokens = token.New(s.UserTokenIssuer, s.UserTokenAudience, time.Now, nil)
+		a.Tokens = token.New(s.UserTokenIssuer, s.UserTokenAudience, time.Now, cloud.Outward())
 	}
 }
