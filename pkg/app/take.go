@@ -42,18 +42,33 @@ func (a *App) take(ctx context.Context, c *Call, source ingest.Source, stream st
 func (a *App) takeSome(ctx context.Context, c *Call, source ingest.Source, stream string, messages []intake.Message) error {
 	if len(messages) == 1 || oneCommit(messages) {
 		err := a.takeAll(ctx, c, source, stream, messages)
-		disagrees := fault.SlugOf(err) == order.Contradicts
-		switch {
-		case err == nil || fault.KindOf(err) != fault.Invalid && fault.SlugOf(err) != order.TooOld && !disagrees:
+		if len(messages) == 1 {
+			return a.apart(ctx, c, source, stream, messages[0], err)
+		}
+		if err == nil || !unfit(err) {
 			return err
-		case len(messages) == 1 && disagrees:
-			return a.wait(ctx, c, source, stream, messages[0], err.Error())
-		case len(messages) == 1:
-			return a.quarantineMessage(ctx, source, stream, ingest.Rejected{Raw: messages[0].Raw, Reason: err.Error(), Origin: messages[0].Origin}, a.Now())
 		}
 	}
 	half := len(messages) / 2
 	return errors.Join(a.takeSome(ctx, c, source, stream, messages[:half]), a.takeSome(ctx, c, source, stream, messages[half:]))
+}
+
+// unfit says whether a message is at fault itself for an error, so that it would fail again however often it is sent.
+func unfit(err error) bool {
+	slug := fault.SlugOf(err)
+	return fault.KindOf(err) == fault.Invalid || slug == order.Contradicts || slug == order.TooOld
+}
+
+// apart puts an unfit message aside, with who sent it: one that does not agree with its order waits for it, another one is quarantined. Any other
+// error it returns.
+func (a *App) apart(ctx context.Context, c *Call, source ingest.Source, sender string, m intake.Message, err error) error {
+	switch {
+	case fault.SlugOf(err) == order.Contradicts:
+		return a.wait(ctx, c, source, sender, m, err.Error())
+	case unfit(err):
+		return a.quarantineMessage(ctx, source, sender, ingest.Rejected{Raw: m.Raw, Reason: err.Error(), Origin: m.Origin}, a.Now())
+	}
+	return err
 }
 
 // oneCommit says whether messages are few enough for one commit.
@@ -85,7 +100,7 @@ func newPeople(h *eventstore.Head, events []eventstore.New) int {
 
 func (a *App) takeAll(ctx context.Context, c *Call, source ingest.Source, stream string, messages []intake.Message) error {
 	_, isCustomer := view.CustomerID(stream)
-	take := intake.Take{Customer: isCustomer, Source: source, Messages: messages, Controller: a.Settings.DataController, EmailsTaken: map[string]bool{}, Placed: map[string]bool{}}
+	take := intake.Take{Customer: isCustomer, Source: source, Messages: messages, Controller: a.Settings.DataController, EmailsTaken: map[string]bool{}, Placed: map[string]*order.Placed{}}
 	emails := map[string]string{} // addresses by the keys of their claims
 	var decided []eventstore.New
 	var silent []string
@@ -129,10 +144,9 @@ func (a *App) takeAll(ctx context.Context, c *Call, source ingest.Source, stream
 			if err != nil {
 				return err
 			}
-			if err := a.fileElsewhere(ctx, c, source, stream, id, messages); err != nil {
+			if take.Placed[id], err = a.toldBefore(ctx, c, source, stream, id, messages); err != nil {
 				return err
 			}
-			take.Placed[id] = true
 		case fault.SlugOf(err) == "customer-erased":
 			return nil // suppressed: accepted and not stored
 		case err != nil && fault.KindOf(err) == fault.Conflict:

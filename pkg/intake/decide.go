@@ -102,8 +102,8 @@ func together(notes, more []string) []string {
 	return all.List()
 }
 
-// agreed is the facts, with what agrees with the orders in the place of reports. An order that is stored elsewhere already is not
-// placed again. rounded notes an amount with more digits than the order's currency has.
+// agreed is the facts, with what agrees with the orders in the place of reports. An order that is stored already, elsewhere or so long ago
+// that it left the state, is not placed again. rounded notes an amount with more digits than the order's currency has.
 func agreed(c Take, s order.State, past map[string]order.History, facts []any) (events []any, rounded []string, err error) {
 	for _, fact := range facts {
 		report, ok := fact.(order.Report)
@@ -111,10 +111,16 @@ func agreed(c Take, s order.State, past map[string]order.History, facts []any) (
 			events = append(events, fact)
 			continue
 		}
-		if _, places := report.(order.ReportPlaced); places && c.Placed[report.Order()] {
-			if _, known := s.Order(report.Order()); !known {
+		told, places := report.(order.ReportPlaced)
+		placed, stored := c.Placed[report.Order()]
+		if _, known := s.Order(report.Order()); places && stored && !known {
+			if placed == nil {
 				continue
 			}
+			if err := told.Again(placed.Currency, placed.TotalMinor, placed.TotalMinor); err != nil {
+				return nil, nil, err
+			}
+			continue
 		}
 		more, err := order.Reported(s, past, report)
 		if err != nil {
