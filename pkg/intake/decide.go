@@ -94,6 +94,32 @@ func Understand(s State, c Take) (decided []eventstore.New, silent []string, err
 	return decided, silent, nil
 }
 
+// Links are the links with visitors that messages in an erased customer's name would have made, were the customer unknown: by the same
+// rules. The messages are not taken in, and still say which visitors are the customer's.
+func Links(c Take) []customer.VisitorLinked {
+	var links []customer.VisitorLinked
+	for _, m := range c.Messages {
+		if m.Part == OfOrder {
+			continue
+		}
+		m.Part = Rest // what is told of orders links nobody
+		c.Messages = []Message{m}
+		decided, err := Decide(State{}, c)
+		if err != nil { // it would not have been taken in
+			continue
+		}
+		for _, e := range decided {
+			switch d := e.Data.(type) {
+			case customer.VisitorLinked:
+				links = append(links, d)
+			case customer.Aliased: // a former id that is a customer's is erased where it is asked for
+				links = append(links, customer.VisitorLinked{VisitorID: d.PreviousID, LinkedAt: d.LinkedAt})
+			}
+		}
+	}
+	return links
+}
+
 // together are the notes of the message's own fields and of what it says.
 func together(notes, more []string) []string {
 	var all foreign.Notes
