@@ -550,3 +550,123 @@ func TestS6_WhatBecomesAnErasedOnesIsErased(t *testing.T) {
 		t.Errorf("its erasure: %s", done.body)
 	}
 }
+
+// runsErasures is what trigger-erasures and its machine do with every erasure that was asked for.
+func (w *world) runsErasures() {
+	w.t.Helper()
+	for _, c := range w.commits() {
+		events, err := w.Log.Open(w.t.Context(), c)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		for _, e := range events {
+			if err := w.TriggerErasures(w.t.Context(), e); err != nil {
+				w.t.Fatal(err)
+			}
+		}
+	}
+	for _, input := range w.runs.inputs {
+		var run ErasureRun
+		if err := json.Unmarshal(input, &run); err != nil {
+			w.t.Fatal(err)
+		}
+		for run.Until = ""; !run.Done; {
+			var err error
+			if run, err = w.another().RunErasureStep(w.t.Context(), run); err != nil || run.Failures > 0 {
+				w.t.Fatal(run, err)
+			}
+		}
+	}
+}
+
+// TestS6_ALateDeviceOfAnErasedOneIsErased: a device of theirs sends after the erasure what it did before, and who was there.
+func TestS6_ALateDeviceOfAnErasedOneIsErased(t *testing.T) {
+	t.Parallel()
+	const page, named = `{"type":"page","anonymousId":"exd2","messageId":"%s","name":"My Account of Ada"}`, `{"type":"identify","userId":"ex1","anonymousId":"exd2"}`
+	first, last := fmt.Sprintf(page, "m1"), fmt.Sprintf(page, "m2")
+	for name, c := range map[string]struct {
+		source string
+		batch  []string
+	}{
+		"a server's word":             {"server", []string{first, named, last}},
+		"and nothing before it":       {"server", []string{named, last}},
+		"with what they did":          {"server", []string{first, `{"type":"track","userId":"ex1","anonymousId":"exd2","event":"Seen"}`, last}},
+		"as a former id":              {"server", []string{first, `{"type":"alias","userId":"ex1","previousId":"exd2"}`, last}},
+		"a page's, of nobody's":       {"browser", []string{first, named, last}},
+		"a page's, as a former id":    {"browser", []string{first, `{"type":"alias","userId":"ex1","previousId":"exd2"}`, last}},
+		"the same word a second time": {"server", []string{first, named, named, last}},
+	} {
+		for _, underWay := range []bool{false, true} {
+			t.Run(fmt.Sprint(name, ", under way ", underWay), func(t *testing.T) {
+				t.Parallel()
+				w := begin(t)
+				w.sends("server", "identify", `{"userId":"ex1","anonymousId":"exd1"}`).expect(200)
+				if underWay {
+					w.post.forget = func() error { return errors.New("the provider is away") }
+					w.erase("ex1", withKey).expect(500)
+				} else {
+					w.erase("ex1", withKey).expect(200)
+				}
+				for range 2 {
+					for _, m := range c.batch { // one after the other, as their order is nobody's promise
+						w.sends(c.source, "batch", `{"batch":[`+m+`]}`).expect(200)
+					}
+					w.joins()
+				}
+				w.post.forget = nil
+				w.runsErasures()
+				visitor := view.VisitorStream("exd2")
+				if got := kinds(w.history(visitor)); len(got) == 0 || got[len(got)-1] != "CustomerDataDeleted" {
+					t.Errorf("their history: %v", got)
+				}
+				if _, err := w.another().Keyring.Seal(t.Context(), visitor, "x", []byte("x")); !errors.Is(err, eventstore.ErrErased) {
+					t.Errorf("its key is there: %v", err)
+				}
+				if done := w.erasure("visitors", "exd2").expect(200); done.text("status") != "completed" {
+					t.Errorf("its erasure: %s", done.body)
+				}
+			})
+		}
+	}
+}
+
+// TestS6_AnotherOnesDeviceIsNotErased by what is said in an erased customer's name: it follows the rules for links. What was unlinked stays so.
+func TestS6_AnotherOnesDeviceIsNotErased(t *testing.T) {
+	t.Parallel()
+	const named = `{"userId":"ex1","anonymousId":"theirs","timestamp":"%s"}`
+	earlier := time.Now().Add(-time.Hour).UTC().Format(time.RFC3339)
+	for _, c := range []struct {
+		name, before, source string
+		joins                bool // before it is unlinked
+	}{
+		{"linked by a server, named by a page", `{"userId":"bob","anonymousId":"theirs"}`, "browser", true},
+		{"linked by a server before, named by another", `{"userId":"bob","anonymousId":"theirs","timestamp":"2020-01-01T00:00:00Z"}`, "server", true},
+		{"unlinked", "", "server", true},
+		{"unlinked before anybody was told of the link", "", "server", false},
+		{"unlinked, named by a page", "", "browser", true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			w := begin(t)
+			w.sends("browser", "page", `{"anonymousId":"theirs","name":"home"}`).expect(200)
+			w.sends("server", "identify", `{"userId":"ex1","anonymousId":"exd1"}`).expect(200)
+			if c.before != "" {
+				w.sends("server", "identify", c.before).expect(200)
+			} else {
+				w.sends("server", "identify", `{"userId":"ex1","anonymousId":"theirs"}`).expect(200)
+				if c.joins {
+					w.joins()
+				}
+				w.call(UnlinkIdentity(w.App), "DELETE", "/v1/customers/{id}/identities/{kind}/{identity}", "/v1/customers/ex1/identities/anonymous/theirs", "", withKey).expect(200)
+			}
+			w.joins()
+			w.erase("ex1", withKey).expect(200)
+			w.sends(c.source, "identify", fmt.Sprintf(named, earlier)).expect(200)
+			w.joins()
+			w.runsErasures()
+			if erased(w.state(view.VisitorStream("theirs"))) {
+				t.Errorf("it is erased: %v", kinds(w.history(view.VisitorStream("theirs"))))
+			}
+		})
+	}
+}

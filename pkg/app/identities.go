@@ -78,15 +78,50 @@ func (a *App) JoinIdentities(ctx context.Context, e eventstore.Event) error {
 	return nil
 }
 
-// eraseWithOwner asks for the erasure of a stream that turned out to be a customer's who is erased: their own erasure ended when it was
-// still somebody else's.
+// eraseLate tells visitors whose they are, by what messages in an erased customer's name say, and asks for the erasure of those who turn out
+// to be that customer's. Links by the same rules would have had them erased: anybody's word takes nothing that somebody else has.
+func (a *App) eraseLate(ctx context.Context, c *Call, source ingest.Source, stream string, links []customer.VisitorLinked) error {
+	id, _ := view.CustomerID(stream)
+	meta := eventstore.Meta{Actor: c.Actor, Source: source.Kind, CorrelationID: a.correlation(c)}
+	for _, link := range links {
+		visitor := view.VisitorStream(link.VisitorID)
+		head, err := a.Log.Load(ctx, visitor, record.Fold)
+		if err != nil {
+			return err
+		}
+		known := record.Fold.Of(head)
+		claim := identity.Claimed{CustomerID: id, Since: *link.LinkedAt, Public: link.Public}
+		said, err := identity.Decide(known.Identity, claim)
+		if err != nil {
+			return err
+		}
+		if erased(known) || !known.Identity.MayBecome(id) {
+			continue
+		}
+		if len(said) > 0 { // an erasure costs more than somebody new does
+			if err := a.affordPeople(ctx, source, c.SourceIP, 1); err != nil {
+				return err
+			}
+			if head, err = a.claimStream(ctx, visitor, claim, meta); err != nil {
+				return err
+			}
+		}
+		if err := a.eraseWithOwner(ctx, visitor, record.Fold.Of(head), meta); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// eraseWithOwner asks for the erasure of a stream that turned out to be a customer's who is erased, or is being so: their own erasure does not
+// look, or has looked, when it was still somebody else's.
 func (a *App) eraseWithOwner(ctx context.Context, stream string, s record.State, meta eventstore.Meta) error {
 	owner := s.Identity.Owner()
 	if owner == "" || erased(s) {
 		return nil
 	}
 	head, err := a.Log.Load(ctx, view.CustomerStream(owner), record.Fold)
-	if err != nil || record.Fold.Of(head).Customer.Status != customer.StatusErased { // whoever is being erased looks for it
+	if err != nil || !erased(record.Fold.Of(head)) {
 		return err
 	}
 	_, _, err = a.Log.Handle(ctx, eventstore.Command{
@@ -123,14 +158,15 @@ func (a *App) claimStream(ctx context.Context, stream string, command any, meta 
 		Stream: stream, Folds: []eventstore.AnyFold{record.Fold}, Fact: true, Meta: meta,
 		Decide: func(h *eventstore.Head) (eventstore.Decision, error) {
 			s := record.Fold.Of(h)
-			if erased(s) || h.Version == 0 && meta.Actor == erasureActor { // nothing is there to be erased
+			_, released := command.(identity.Released)
+			if erased(s) || h.Version == 0 && (released || meta.Actor == erasureActor) { // nothing is there to be erased, or was ever claimed
 				return eventstore.Decision{}, nil
 			}
 			events, err := identity.Decide(s.Identity, command)
 			if err != nil || len(events) == 0 {
 				return eventstore.Decision{}, err
 			}
-			if _, released := command.(identity.Released); released && s.Identity.Left {
+			if released && s.Identity.Left {
 				left, err := a.claimsLeftOut(ctx, stream, identity.Evolve(s.Identity, command, time.Time{}), command)
 				if err != nil {
 					return eventstore.Decision{}, err

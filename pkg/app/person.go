@@ -40,6 +40,25 @@ func (a *App) person(ctx context.Context, stream string) (string, []record.State
 	return below(stream, s, load)
 }
 
+// customerOf is the stream of the customer whose a stream is, "" for a visitor's that is nobody's.
+func (a *App) customerOf(ctx context.Context, stream string) (string, error) {
+	head, err := a.Log.Load(ctx, stream, record.Fold)
+	if err != nil {
+		return "", err
+	}
+	id, isCustomer := view.CustomerID(stream)
+	owners, err := identity.Follow(id, record.Fold.Of(head).Identity, a.claimsOn(ctx))
+	switch n := len(owners.List); {
+	case err != nil:
+		return "", err
+	case n > 0:
+		return view.CustomerStream(owners.List[n-1]), nil
+	case isCustomer:
+		return stream, nil
+	}
+	return "", nil
+}
+
 // below is a stream with its record, and the records of what it owns. It begins with the head of a circle, if there is one: what owns that
 // one in turn was seen before.
 func below(stream string, s record.State, load func(string) (record.State, error)) (string, []record.State, error) {

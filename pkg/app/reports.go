@@ -27,6 +27,9 @@ type report struct {
 // notTold is why a report waits for an order that nobody has told of.
 const notTold = "nobody has told of the order yet"
 
+// anothersOrder is why an order is put aside that somebody else has already.
+const anothersOrder = "the order is another customer's: shops that number alike need a prefix"
+
 func reportOf(source ingest.Source, orderID, sender string, m intake.Message) report {
 	r := report{Message: m, order: orderID, sender: sender, rest: m}
 	r.rest.Part = intake.Rest
@@ -61,30 +64,76 @@ func (a *App) file(ctx context.Context, c *Call, source ingest.Source, reports [
 	return a.takeStreams(ctx, c, source, &messages)
 }
 
-// fileOne takes in one report of an order that is in a stream, and fails if they do not agree.
+// fileOne takes in one report of an order that is in a stream, and fails if they do not agree. That an order was placed is told of its
+// customer; what became of it anybody may tell.
 func (a *App) fileOne(ctx context.Context, c *Call, source ingest.Source, owner string, r report) error {
+	if !r.FollowsUp() {
+		if err := a.sameCustomer(ctx, owner, r.sender); err != nil {
+			return err
+		}
+	}
 	if err := a.takeAll(ctx, c, source, owner, []intake.Message{r.Message}); err != nil || r.sender == "" {
 		return err
 	}
 	return a.takeAll(ctx, c, source, r.sender, []intake.Message{r.rest})
 }
 
-// fileElsewhere files what messages of one stream say of an order that turned out to be in another one.
-func (a *App) fileElsewhere(ctx context.Context, c *Call, source ingest.Source, stream, orderID string, messages []intake.Message) error {
-	owner, _, known, err := a.ownerOf(ctx, orderID)
-	if err != nil || !known || owner == stream {
-		return err
+// toldBefore is an order that messages of one stream tell again, as it was placed there, nil where it turned out to be in another one. What
+// they say of that is filed there; what contradicts it waits with who sent it.
+func (a *App) toldBefore(ctx context.Context, c *Call, source ingest.Source, stream, orderID string, messages []intake.Message) (*order.Placed, error) {
+	owner, version, known, err := a.ownerOf(ctx, orderID)
+	if err != nil || !known {
+		return nil, err
 	}
+	if owner == stream {
+		return a.placedAt(ctx, stream, version)
+	}
+	disagrees := a.sameCustomer(ctx, owner, stream)
 	for _, m := range messages {
 		if told := intake.Report(m.Message, source); told == nil || told.Order() != orderID {
 			continue
 		}
 		m.Part, m.Fingerprint = intake.OfOrder, ofOrder(source, m.MessageID)
-		if err := a.takeSome(ctx, c, source, owner, []intake.Message{m}); err != nil {
-			return err
+		err := disagrees
+		if err == nil {
+			err = a.takeAll(ctx, c, source, owner, []intake.Message{m})
+		}
+		if err := a.apart(ctx, c, source, stream, m, err); err != nil {
+			return nil, err
 		}
 	}
-	return nil
+	return nil, nil
+}
+
+// placedAt is the order that was placed in a stream at a version.
+func (a *App) placedAt(ctx context.Context, stream string, version int64) (*order.Placed, error) {
+	events, err := a.orderEvents(ctx, stream, []int64{version})
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range events {
+		if placed, ok := e.Data.(order.Placed); ok {
+			return &placed, nil
+		}
+	}
+	return nil, fmt.Errorf("no order begins at version %d: %w", version, eventstore.ErrCorrupt)
+}
+
+// sameCustomer fails where the order of one stream is told in another one's name: of two streams that are known to be different
+// customers'. A visitor who is nobody's may be either.
+func (a *App) sameCustomer(ctx context.Context, owner, sender string) error {
+	if owner == sender || sender == "" {
+		return nil
+	}
+	whose, err := a.customerOf(ctx, owner)
+	if err != nil {
+		return err
+	}
+	who, err := a.customerOf(ctx, sender)
+	if err != nil || whose == "" || who == "" || whose == who {
+		return err
+	}
+	return fault.New(fault.Rejected, order.Contradicts, anothersOrder)
 }
 
 // waiting is what is kept of a report that waits for its order: where in the quarantine it is.

@@ -10,6 +10,8 @@ import (
 
 	"defter/pkg/eventstore"
 	"defter/pkg/fault"
+	"defter/pkg/ingest"
+	"defter/pkg/order"
 	"defter/pkg/record"
 	"defter/pkg/topology"
 	"defter/pkg/view"
@@ -141,6 +143,100 @@ func (h *history) releases(t *testing.T, told map[string]bool) {
 					t.Fatal(err)
 				}
 			}
+		}
+	}
+}
+
+// TestC3_AnOrderIsToldAgain: with the same customer, amount and currency that says nothing, whoever tells it. What contradicts the first
+// telling changes nothing, and is in the quarantine once however often it comes; it stays there when it is released.
+func TestC3_AnOrderIsToldAgain(t *testing.T) {
+	t.Parallel()
+	const first = `{"userId":"od1","messageId":"m1","event":"Order Completed","properties":{"order_id":"#2001","total":50,"currency":"EUR"}}`
+	for _, c := range []struct {
+		name, source, again, reason string
+	}{
+		{"by another source", "other", `{"userId":"od1","messageId":"m2","event":"Order Completed","properties":{"order_id":"#2001","total":"50.00","currency":"eur"}}`, ""},
+		{"without its currency", "other", `{"userId":"od1","messageId":"m2","event":"Order Completed","properties":{"order_id":"#2001","total":"50.00"}}`, ""},
+		{"by a browser that is nobody's", "other", `{"anonymousId":"exd1","messageId":"m2","event":"Order Completed","properties":{"order_id":"#2001","total":50,"currency":"EUR"}}`, ""},
+		{"another amount, by the same source", "server", `{"userId":"od1","messageId":"m2","event":"Order Completed","properties":{"order_id":"#2001","total":70,"currency":"EUR"}}`, "the order is of 5000 EUR, and not of 7000"},
+		{"another currency", "other", `{"userId":"od1","messageId":"m2","event":"Order Completed","properties":{"order_id":"#2001","total":50,"currency":"USD"}}`, "the order is in EUR, and the amount in USD"},
+		{"another amount, by a browser that is nobody's", "other", `{"anonymousId":"exd1","messageId":"m2","event":"Order Completed","properties":{"order_id":"#2001","total":51,"currency":"EUR"}}`, "the order is of 5000 EUR, and not of 5100"},
+		{"another customer", "other", `{"userId":"od2","messageId":"m2","event":"Order Completed","properties":{"order_id":"#2001","total":50,"currency":"EUR"}}`, anothersOrder},
+		{"another shop's", "other", `{"userId":"od2","messageId":"m2","event":"Order Completed","properties":{"order_id":"#2001","total":70,"currency":"USD"}}`, anothersOrder},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			w := begin(t)
+			w.Fixed["other"] = ingest.Source{ID: "other", Trusted: true}
+			w.sends("server", "track", first).expect(200)
+			before := w.history(view.CustomerStream("od1"))
+			for range 2 {
+				w.sends(c.source, "track", c.again).expect(200)
+			}
+			if got := w.history(view.CustomerStream("od1")); len(got) != len(before) {
+				t.Errorf("it became %v", kinds(got[len(before):]))
+			}
+			if got := kinds(w.history(view.CustomerStream("od2"))); slices.Contains(got, "OrderPlaced") {
+				t.Errorf("it is another's too: %v", got)
+			}
+			rows, _, err := w.Views.Table.List(t.Context(), quarantinePrefix+c.source, "", "", 10, false)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, row := range rows {
+				shown, _, err := w.showQuarantined(t.Context(), row)
+				if err != nil || shown.Reason != "contradicts-order: "+c.reason {
+					t.Errorf("quarantined with the reason %q, want %q: %v", shown.Reason, c.reason, err)
+				}
+				if a := w.release(shown.ID, withKey).expect(422); !strings.Contains(a.body, "still-invalid") {
+					t.Errorf("released: %s", a.body)
+				}
+			}
+			if want := min(len(c.reason), 1); len(rows) != want {
+				t.Errorf("%d are quarantined, want %d", len(rows), want)
+			}
+		})
+	}
+}
+
+// TestC3_AnOrderIsToldAgainBySomebodysOtherID: a visitor's and a former id's orders are the customer's that they turned out to be.
+func TestC3_AnOrderIsToldAgainBySomebodysOtherID(t *testing.T) {
+	t.Parallel()
+	w := begin(t)
+	const told = `{"userId":"%s","messageId":"%s","event":"Order Completed","properties":{"order_id":"%s","total":50,"currency":"EUR"}}`
+	w.sends("server", "track", fmt.Sprintf(told, "old", "m1", "o1")).expect(200)
+	w.sends("server", "track", `{"anonymousId":"phone","messageId":"m2","event":"Order Completed","properties":{"order_id":"o2","total":50,"currency":"EUR"}}`).expect(200)
+	w.sends("server", "alias", `{"userId":"ada","previousId":"old"}`).expect(200)
+	w.sends("server", "identify", `{"userId":"ada","anonymousId":"phone"}`).expect(200)
+	w.joins()
+	for i, id := range []string{"ada", "bob"} {
+		for _, o := range []string{"o1", "o2"} {
+			w.sends("server", "track", fmt.Sprintf(told, id, "again-"+id+o, o)).expect(200)
+		}
+		rows, _, err := w.Views.Table.List(t.Context(), quarantinePrefix+"server", "", "", 10, false)
+		if err != nil || len(rows) != 2*i {
+			t.Errorf("%s told both again: %d are quarantined, want %d: %v", id, len(rows), 2*i, err)
+		}
+	}
+}
+
+// TestC3_AnOrderIsToldAgainThatLeftTheState: it is compared all the same.
+func TestC3_AnOrderIsToldAgainThatLeftTheState(t *testing.T) {
+	t.Parallel()
+	w := begin(t)
+	const message = `{"type":"track","userId":"ada","messageId":"%s%d","event":"Order %[1]s","properties":{"order_id":"o%[2]d","total":50,"currency":"EUR"}}`
+	var batch []string
+	for i := range order.MaxOrders + 5 {
+		batch = append(batch, fmt.Sprintf(message, "Completed", i), fmt.Sprintf(message, "Cancelled", i))
+	}
+	w.sends("server", "batch", `{"batch":[`+strings.Join(batch, ",")+`]}`).expect(200)
+	if _, known := w.state(view.CustomerStream("ada")).Order.Order("o0"); known {
+		t.Fatal("the first order is in the state")
+	}
+	for i, total := range []int{50, 70} {
+		w.sends("server", "track", fmt.Sprintf(`{"userId":"ada","messageId":"again-%d","event":"Order Completed","properties":{"order_id":"o0","total":%[1]d,"currency":"EUR"}}`, total)).expect(200)
+		if n := len(w.quarantine("source=server").Messages); n != i {
+			t.Errorf("told again with a total of %d: %d are quarantined, want %d", total, n, i)
 		}
 	}
 }

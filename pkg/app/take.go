@@ -42,19 +42,33 @@ func (a *App) take(ctx context.Context, c *Call, source ingest.Source, stream st
 func (a *App) takeSome(ctx context.Context, c *Call, source ingest.Source, stream string, messages []intake.Message) error {
 	if len(messages) == 1 || oneCommit(messages) {
 		err := a.takeAll(ctx, c, source, stream, messages)
-		disagrees := fault.SlugOf(err) == order.Contradicts
-		switch {
-		case err == nil || fault.KindOf(err) != fault.Invalid && fault.SlugOf(err) != order.TooOld && !disagrees:
-			return err
-		case len(messages) == 1 && disagrees:
-			return a.wait(ctx, c, source, stream, messages[0], err.Error())
-		case len(messages) == 1:
-			_, err := a.quarantineMessage(ctx, source, stream, ingest.Rejected{Raw: messages[0].Raw, Reason: err.Error(), Origin: messages[0].Origin}, a.Now())
+		if len(messages) == 1 {
+			return a.apart(ctx, c, source, stream, messages[0], err)
+		}
+		if err == nil || !unfit(err) {
 			return err
 		}
 	}
 	half := len(messages) / 2
 	return errors.Join(a.takeSome(ctx, c, source, stream, messages[:half]), a.takeSome(ctx, c, source, stream, messages[half:]))
+}
+
+// unfit says whether a message is at fault itself for an error, so that it would fail again however often it is sent.
+func unfit(err error) bool {
+	slug := fault.SlugOf(err)
+	return fault.KindOf(err) == fault.Invalid || slug == order.Contradicts || slug == order.TooOld
+}
+
+// apart puts an unfit message aside, with who sent it: one that does not agree with its order waits for it, another one is quarantined. Any other
+// error it returns.
+func (a *App) apart(ctx context.Context, c *Call, source ingest.Source, sender string, m intake.Message, err error) error {
+	switch {
+	case fault.SlugOf(err) == order.Contradicts:
+		return a.wait(ctx, c, source, sender, m, err.Error())
+	case unfit(err):
+		_, err = a.quarantineMessage(ctx, source, sender, ingest.Rejected{Raw: m.Raw, Reason: err.Error(), Origin: m.Origin}, a.Now())
+	}
+	return err
 }
 
 // oneCommit says whether messages are few enough for one commit.
@@ -84,33 +98,46 @@ func newPeople(h *eventstore.Head, events []eventstore.New) int {
 	return people + max(0, links-1)
 }
 
+// affordNew takes from the budgets what people come to beyond those that were taken for an earlier try, and returns how many are taken now.
+func (a *App) affordNew(ctx context.Context, source ingest.Source, address string, people, paid int) (int, error) {
+	if people <= paid {
+		return paid, nil
+	}
+	if err := a.affordPeople(ctx, source, address, int64(people-paid)); err != nil {
+		return paid, err
+	}
+	return people, nil
+}
+
 func (a *App) takeAll(ctx context.Context, c *Call, source ingest.Source, stream string, messages []intake.Message) error {
 	_, isCustomer := view.CustomerID(stream)
-	take := intake.Take{Customer: isCustomer, Source: source, Messages: messages, Controller: a.Settings.DataController, EmailsTaken: map[string]bool{}, Placed: map[string]bool{}}
+	take := intake.Take{Customer: isCustomer, Source: source, Messages: messages, Controller: a.Settings.DataController, EmailsTaken: map[string]bool{}, Placed: map[string]*order.Placed{}}
 	emails := map[string]string{} // addresses by the keys of their claims
 	var decided []eventstore.New
 	var silent []string
-	paid := 0 // people taken from the budgets
+	var late []customer.VisitorLinked // what messages in an erased customer's name say of visitors
+	paid := 0                         // people taken from the budgets
 	command := eventstore.Command{
 		Stream: stream, Folds: []eventstore.AnyFold{record.Fold, ingest.SeenFold}, Fact: true,
 		Meta: eventstore.Meta{Actor: c.Actor, Source: source.Kind, CorrelationID: a.correlation(c)},
 		Decide: func(h *eventstore.Head) (eventstore.Decision, error) {
+			if isCustomer && erased(record.Fold.Of(h)) {
+				take.Now, decided, silent = h.Now, nil, nil
+				late = intake.Links(take)
+				return eventstore.Decision{}, nil
+			}
+			var err error
 			if take.Known == nil { // what others append meanwhile is in the newest part of the window, which each try sees
-				known, err := a.knownMessages(ctx, h, messages)
-				if err != nil {
+				if take.Known, err = a.knownMessages(ctx, h, messages); err != nil {
 					return eventstore.Decision{}, err
 				}
-				take.Known = known
 			}
 			events, unkept, err := a.decideTake(ctx, h, take)
 			if err != nil {
 				return eventstore.Decision{}, err
 			}
-			if people := newPeople(h, events); people > paid {
-				if err := a.affordPeople(ctx, source, c.SourceIP, int64(people-paid)); err != nil {
-					return eventstore.Decision{}, err
-				}
-				paid = people
+			if paid, err = a.affordNew(ctx, source, c.SourceIP, newPeople(h, events), paid); err != nil {
+				return eventstore.Decision{}, err
 			}
 			decided, silent = events, unkept
 			return a.claimed(ctx, h, events, emails)
@@ -122,7 +149,7 @@ func (a *App) takeAll(ctx context.Context, c *Call, source ingest.Source, stream
 		switch {
 		case err == nil:
 			c.unread.add(decided, silent)
-			return nil
+			return a.eraseLate(ctx, c, source, stream, late)
 		case emailTaken(err):
 			take.EmailsTaken[emails[taken.Key]] = true
 		case ok:
@@ -130,10 +157,9 @@ func (a *App) takeAll(ctx context.Context, c *Call, source ingest.Source, stream
 			if err != nil {
 				return err
 			}
-			if err := a.fileElsewhere(ctx, c, source, stream, id, messages); err != nil {
+			if take.Placed[id], err = a.toldBefore(ctx, c, source, stream, id, messages); err != nil {
 				return err
 			}
-			take.Placed[id] = true
 		case fault.SlugOf(err) == "customer-erased":
 			return nil // suppressed: accepted and not stored
 		case err != nil && fault.KindOf(err) == fault.Conflict:

@@ -15,10 +15,11 @@ import (
 
 // Limits.
 const (
-	MaxClaims = 20 // on a stream, that its state knows: those that count first
-	MaxOwned  = 75 // streams that are joined to one customer
-	MaxDepth  = 3  // of who owns whom
-	maxOwners = 20 // that are followed up
+	MaxClaims   = 20 // on a stream, that its state knows: those that count first
+	MaxReleased = 50 // customers whose claims were released: of a stream with as many nobody's late word is taken
+	MaxOwned    = 75 // streams that are joined to one customer
+	MaxDepth    = 3  // of who owns whom
+	maxOwners   = 20 // that are followed up
 )
 
 // Claimed: the stream is the customer's, since when somebody first said so.
@@ -44,6 +45,14 @@ type State struct {
 	Claims map[string]Claim `json:"claims,omitempty"`
 	First  int64            `json:"first,omitempty"` // when the stream's first event happened, Unix milliseconds
 	Left   bool             `json:"left,omitempty"`  // there were more claims than it knows: the stream's events have them
+	// Released are the customers whose it is not after all, the latest MaxReleased.
+	Released []string `json:"released,omitempty"`
+}
+
+// MayBecome says whether the stream may still turn out to be a customer's of whom nothing is known any more but the id. Of one whose
+// claim was released it is not; where so many were that some are forgotten, nobody can tell.
+func (s State) MayBecome(customerID string) bool {
+	return len(s.Released) < MaxReleased && !slices.Contains(s.Released, customerID)
 }
 
 // Claim is since when a stream is somebody's, Unix milliseconds, and whether anybody could have said so.
@@ -79,6 +88,7 @@ func Evolve(s State, event any, at time.Time) State {
 	switch e := event.(type) {
 	case Claimed:
 		s = s.with(e)
+		s.Released = without(s.Released, e.CustomerID)
 		for len(s.Claims) > MaxClaims {
 			delete(s.Claims, slices.MaxFunc(slices.Collect(maps.Keys(s.Claims)), s.order()))
 			s.Left = true
@@ -86,12 +96,19 @@ func Evolve(s State, event any, at time.Time) State {
 	case Released:
 		s.Claims = maps.Clone(s.Claims)
 		delete(s.Claims, e.CustomerID)
+		s.Released = append(without(s.Released, e.CustomerID), e.CustomerID)
+		s.Released = s.Released[max(0, len(s.Released)-MaxReleased):]
 	default:
 		if ms := at.UnixMilli(); !at.IsZero() && (s.First == 0 || ms < s.First) {
 			s.First = ms
 		}
 	}
 	return s
+}
+
+// without is a list of its own that lacks an entry.
+func without(list []string, entry string) []string {
+	return slices.DeleteFunc(slices.Clone(list), func(e string) bool { return e == entry })
 }
 
 // with is the state with one more claim, in claims of its own.
@@ -190,7 +207,8 @@ func (s State) order() func(a, b string) int {
 	return func(a, b string) int { return cmp.Or(s.Claims[a].earlier(s.Claims[b], s.First), cmp.Compare(a, b)) }
 }
 
-// Decide returns the claim or the release, unless it says nothing new.
+// Decide returns the claim or the release, unless it says nothing new. A release is remembered also of a claim that was never made: the
+// link may have been undone before anybody was told of it.
 func Decide(s State, command any) ([]any, error) {
 	switch c := command.(type) {
 	case Claimed:
@@ -198,7 +216,9 @@ func Decide(s State, command any) ([]any, error) {
 			return nil, nil
 		}
 	case Released:
-		if _, known := s.Claims[c.CustomerID]; !known && !s.Left { // else it may be one of those that were left out
+		_, known := s.Claims[c.CustomerID]
+		said := slices.Contains(s.Released, c.CustomerID) || len(s.Released) == MaxReleased
+		if !known && said && !s.Left { // else it may be one of those that were left out
 			return nil, nil
 		}
 	}

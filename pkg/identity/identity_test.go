@@ -24,7 +24,7 @@ func TestClaims(t *testing.T) {
 	adas.When(t, claim("a", 1)).Then(claim("a", 1)).Again().Nothing()
 	adas.When(t, claim("b", 1)).Then(claim("b", 1))
 	adas.When(t, identity.Released{CustomerID: "a"}).Then(identity.Released{CustomerID: "a"}).Again().Nothing()
-	adas.When(t, identity.Released{CustomerID: "b"}).Nothing()
+	adas.When(t, identity.Released{CustomerID: "b"}).Then(identity.Released{CustomerID: "b"}).Again().Nothing()
 }
 
 // TestTheEarliestClaimOwns, in whatever order claims arrive; without it the next one does.
@@ -151,5 +151,36 @@ func TestP11_OfACircleOneIsTheHead(t *testing.T) {
 	}
 	if _, err := identity.Follow("a", claimed("b", 1), func(string) (identity.State, error) { return identity.State{}, errors.New("away") }); err == nil {
 		t.Error("nobody says that the claims could not be read")
+	}
+}
+
+// TestS6_WhoWasReleasedIsRemembered, and where too many were to be remembered, nobody's late word is taken.
+func TestS6_WhoWasReleasedIsRemembered(t *testing.T) {
+	var s identity.State
+	decide := func(command any, events int) {
+		t.Helper()
+		said, err := identity.Decide(s, command)
+		if err != nil || len(said) != events {
+			t.Fatalf("%+v becomes %v, %v", command, said, err)
+		}
+		for _, e := range said {
+			s = identity.Evolve(s, e, time.Time{})
+		}
+	}
+	decide(identity.Released{CustomerID: "u0"}, 1) // before anybody was told of the claim
+	decide(identity.Released{CustomerID: "u0"}, 0)
+	if s.MayBecome("u0") || !s.MayBecome("u1") {
+		t.Errorf("u0 was released alone: %+v", s)
+	}
+	decide(identity.Claimed{CustomerID: "u0", Since: time.Unix(1, 0)}, 1)
+	if !s.MayBecome("u0") {
+		t.Errorf("u0 claims it again: %+v", s)
+	}
+	for i := range identity.MaxReleased {
+		decide(identity.Released{CustomerID: fmt.Sprint("u", i)}, 1)
+	}
+	decide(identity.Released{CustomerID: "one more"}, 0)
+	if len(s.Released) != identity.MaxReleased || s.MayBecome("nobody") {
+		t.Errorf("%d are remembered", len(s.Released))
 	}
 }

@@ -57,7 +57,7 @@ type Take struct {
 	Source      ingest.Source
 	Messages    []Message
 	EmailsTaken map[string]bool          // addresses, in their normal form, that other customers have
-	Placed      map[string]bool          // orders that are stored already, here or elsewhere
+	Placed      map[string]*order.Placed // orders that are stored already: as they were placed in this stream, nil for those of another
 	Past        map[string]order.History // of orders of this stream, as far as an *order.PastError asked for them
 	Known       map[string]bool          // fingerprints of messages that are in the stream, as far as Seen does not tell
 	Controller  string                   // who answers for the data

@@ -94,6 +94,32 @@ func Understand(s State, c Take) (decided []eventstore.New, silent []string, err
 	return decided, silent, nil
 }
 
+// Links are the links with visitors that messages in an erased customer's name would have made, were the customer unknown: by the same
+// rules. The messages are not taken in, and still say which visitors are the customer's.
+func Links(c Take) []customer.VisitorLinked {
+	var links []customer.VisitorLinked
+	for _, m := range c.Messages {
+		if m.Part == OfOrder {
+			continue
+		}
+		m.Part = Rest // what is told of orders links nobody
+		c.Messages = []Message{m}
+		decided, err := Decide(State{}, c)
+		if err != nil { // it would not have been taken in
+			continue
+		}
+		for _, e := range decided {
+			switch d := e.Data.(type) {
+			case customer.VisitorLinked:
+				links = append(links, d)
+			case customer.Aliased: // a former id that is a customer's is erased where it is asked for
+				links = append(links, customer.VisitorLinked{VisitorID: d.PreviousID, LinkedAt: d.LinkedAt})
+			}
+		}
+	}
+	return links
+}
+
 // together are the notes of the message's own fields and of what it says.
 func together(notes, more []string) []string {
 	var all foreign.Notes
@@ -102,8 +128,8 @@ func together(notes, more []string) []string {
 	return all.List()
 }
 
-// agreed is the facts, with what agrees with the orders in the place of reports. An order that is stored elsewhere already is not
-// placed again. rounded notes an amount with more digits than the order's currency has.
+// agreed is the facts, with what agrees with the orders in the place of reports. An order that is stored already, elsewhere or so long ago
+// that it left the state, is not placed again. rounded notes an amount with more digits than the order's currency has.
 func agreed(c Take, s order.State, past map[string]order.History, facts []any) (events []any, rounded []string, err error) {
 	for _, fact := range facts {
 		report, ok := fact.(order.Report)
@@ -111,10 +137,16 @@ func agreed(c Take, s order.State, past map[string]order.History, facts []any) (
 			events = append(events, fact)
 			continue
 		}
-		if _, places := report.(order.ReportPlaced); places && c.Placed[report.Order()] {
-			if _, known := s.Order(report.Order()); !known {
+		told, places := report.(order.ReportPlaced)
+		placed, stored := c.Placed[report.Order()]
+		if _, known := s.Order(report.Order()); places && stored && !known {
+			if placed == nil {
 				continue
 			}
+			if err := told.Again(placed.Currency, placed.TotalMinor, placed.TotalMinor); err != nil {
+				return nil, nil, err
+			}
+			continue
 		}
 		more, err := order.Reported(s, past, report)
 		if err != nil {

@@ -43,7 +43,7 @@ func at(when time.Time, message string, data ...any) []eventstore.New {
 // said reads messages as clients send them, and routes each as one with the stream ids that its own ids have.
 func said(t *testing.T, source ingest.Source, bodies ...string) intake.Take {
 	t.Helper()
-	take := intake.Take{Customer: true, Source: source, EmailsTaken: map[string]bool{}, Placed: map[string]bool{}, Now: now}
+	take := intake.Take{Customer: true, Source: source, EmailsTaken: map[string]bool{}, Placed: map[string]*order.Placed{}, Now: now}
 	for _, body := range bodies {
 		var kind struct {
 			Type string `json:"type"`
@@ -133,18 +133,25 @@ var (
 
 func TestAnOrderCountsOnce(t *testing.T) {
 	ada.When(t, said(t, server, bought)).Then(at(now, fingerprint(server, "m1"), placed, paid, buyer)...)
+	const same = `{"type":"track","messageId":"m2","userId":"u1","event":"Order Completed","properties":{"order_id":"o1","total":"50.0","currency":"TRY"}}`
+	ada.When(t, said(t, server, bought, same)).Then(at(now, fingerprint(server, "m1"), placed, paid, buyer)...)
 	const again = `{"type":"track","messageId":"m2","userId":"u1","event":"Order Completed","properties":{"order_id":"o1","total":70,"currency":"TRY"}}`
-	ada.When(t, said(t, server, bought, again)).Then(at(now, fingerprint(server, "m1"), placed, paid, buyer)...)
+	ada.When(t, said(t, server, bought, again)).Fails(order.Contradicts)
 	take := said(t, server, bought)
-	take.Placed["o1"] = true
+	take.Placed["o1"] = nil // in another stream
 	ada.When(t, take).Nothing()
+	left := placed // in this one, and so long ago that it left the state
+	take.Placed["o1"] = &left
+	ada.When(t, take).Nothing()
+	left.TotalMinor++
+	ada.When(t, take).Fails(order.Contradicts)
 }
 
 // TestAPaymentMadeElsewhere of an order that was placed here counts, though the order itself is stored already.
 func TestAPaymentMadeElsewhere(t *testing.T) {
 	waiting := ada.Given(at(now.Add(-time.Minute), "", placed)...)
 	take := said(t, server, bought)
-	take.Placed["o1"] = true
+	take.Placed["o1"] = nil
 	waiting.When(t, take).Then(at(now, fingerprint(server, "m1"), paid, buyer)...)
 }
 

@@ -151,12 +151,25 @@ func reportPlaced(r ReportPlaced) []any {
 	return []any{p, PaymentSucceeded{OrderID: p.OrderID, PaymentID: p.OrderID, AmountMinor: p.TotalMinor, Currency: p.Currency}}
 }
 
+// Again fails where an order that was placed is told again in another currency, or with an amount that is neither what it comes to nor
+// what was paid of it.
+func (r ReportPlaced) Again(currency string, totalMinor, paidMinor int64) error {
+	if r.Total.Decimal == "" {
+		return nil
+	}
+	told, err := r.Total.in(currency)
+	if err == nil && told != totalMinor && told != paidMinor {
+		_, err = contradicts("the order is of %d %s, and not of %d", totalMinor, currency, told)
+	}
+	return err
+}
+
 // reportPaid takes the report of an order that was placed here as its payment, where it waits for one. While a payment is under way
 // here, this system's provider is who knows.
 func (o Order) reportPaid(r ReportPlaced) ([]any, error) {
 	switch {
 	case o.Payment.UnderWay() || o.PaidMinor > 0 || o.TotalMinor == 0:
-		return nil, nil
+		return nil, r.Again(o.Currency, o.TotalMinor, cmp.Or(o.PaidMinor, o.TotalMinor))
 	case o.Status == IsCancelled:
 		return contradicts("the order is cancelled, and was not paid")
 	}

@@ -33,7 +33,7 @@ type State struct {
 }
 
 // Fold computes the State of a stream.
-var Fold = &eventstore.Fold[State]{Name: "record", Version: 4, Evolve: Evolve}
+var Fold = &eventstore.Fold[State]{Name: "record", Version: 5, Evolve: Evolve}
 
 // Evolve folds one event into the domain it belongs to.
 func Evolve(s State, e eventstore.Event) State {
