@@ -27,9 +27,6 @@ type report struct {
 // notTold is why a report waits for an order that nobody has told of.
 const notTold = "nobody has told of the order yet"
 
-// anothersOrder is why an order is put aside that somebody else has already.
-const anothersOrder = "the order is another customer's: shops that number alike need a prefix"
-
 func reportOf(source ingest.Source, orderID, sender string, m intake.Message) report {
 	r := report{Message: m, order: orderID, sender: sender, rest: m}
 	r.rest.Part = intake.Rest
@@ -64,13 +61,11 @@ func (a *App) file(ctx context.Context, c *Call, source ingest.Source, reports [
 	return a.takeStreams(ctx, c, source, &messages)
 }
 
-// fileOne takes in one report of an order that is in a stream, and fails if they do not agree. That an order was placed is told of its
-// customer; what became of it anybody may tell.
+// fileOne takes in one report of an order that is in a stream, and fails if they do not agree.
 func (a *App) fileOne(ctx context.Context, c *Call, source ingest.Source, owner string, r report) error {
-	if !r.FollowsUp() {
-		if err := a.sameCustomer(ctx, owner, r.sender); err != nil {
-			return err
-		}
+	var err error
+	if r.Another, err = a.anothers(ctx, owner, r.sender); err != nil {
+		return err
 	}
 	if err := a.takeAll(ctx, c, source, owner, []intake.Message{r.Message}); err != nil || r.sender == "" {
 		return err
@@ -88,16 +83,16 @@ func (a *App) toldBefore(ctx context.Context, c *Call, source ingest.Source, str
 	if owner == stream {
 		return a.placedAt(ctx, stream, version)
 	}
-	disagrees := a.sameCustomer(ctx, owner, stream)
+	another, err := a.anothers(ctx, owner, stream)
+	if err != nil {
+		return nil, err
+	}
 	for _, m := range messages {
 		if told := intake.Report(m.Message, source); told == nil || told.Order() != orderID {
 			continue
 		}
-		m.Part, m.Fingerprint = intake.OfOrder, ofOrder(source, m.MessageID)
-		err := disagrees
-		if err == nil {
-			err = a.takeAll(ctx, c, source, owner, []intake.Message{m})
-		}
+		m.Part, m.Fingerprint, m.Another = intake.OfOrder, ofOrder(source, m.MessageID), another
+		err := a.takeAll(ctx, c, source, owner, []intake.Message{m})
 		if err := a.apart(ctx, c, source, stream, m, err); err != nil {
 			return nil, err
 		}
@@ -119,21 +114,18 @@ func (a *App) placedAt(ctx context.Context, stream string, version int64) (*orde
 	return nil, fmt.Errorf("no order begins at version %d: %w", version, eventstore.ErrCorrupt)
 }
 
-// sameCustomer fails where the order of one stream is told in another one's name: of two streams that are known to be different
-// customers'. A visitor who is nobody's may be either.
-func (a *App) sameCustomer(ctx context.Context, owner, sender string) error {
+// anothers says whether what is told in the name of one stream, of an order in another one, is told of another customer than the order's. A
+// visitor who is nobody's may be either.
+func (a *App) anothers(ctx context.Context, owner, sender string) (bool, error) {
 	if owner == sender || sender == "" {
-		return nil
+		return false, nil
 	}
 	whose, err := a.customerOf(ctx, owner)
 	if err != nil {
-		return err
+		return false, err
 	}
 	who, err := a.customerOf(ctx, sender)
-	if err != nil || whose == "" || who == "" || whose == who {
-		return err
-	}
-	return fault.New(fault.Rejected, order.Contradicts, anothersOrder)
+	return whose != "" && who != "" && whose != who, err
 }
 
 // waiting is what is kept of a report that waits for its order: where in the quarantine it is.

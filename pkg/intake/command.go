@@ -25,6 +25,7 @@ type Message struct {
 	Own         bool   // the customer's own token came with it: what it says of them counts
 	OwnEmail    string // the address that the token's issuer has verified, "" for none
 	Part        Part
+	Another     bool // of a part that is of an order: its sender is known to be another customer than the order's
 }
 
 // Part is what of a message is taken into a stream. Who sends the report of an order need not be whose order it is.

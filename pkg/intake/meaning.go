@@ -168,6 +168,12 @@ func claimedOfVisitor(s customer.State, m Message) (events []any, unread []strin
 // facts are what a track, page or screen message says that happened, as far as it is in the message's part.
 func facts(source ingest.Source, m Message) (events []any, unread []string) {
 	events, unread = ingest.Facts(m.Message, source)
+	for i, fact := range events {
+		if placed, ok := fact.(order.ReportPlaced); ok {
+			placed.Another = m.Another
+			events[i] = placed
+		}
+	}
 	return slices.DeleteFunc(events, func(fact any) bool {
 		_, ofOrder := fact.(order.Report)
 		return m.Part == OfOrder && !ofOrder || m.Part == Rest && ofOrder

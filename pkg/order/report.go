@@ -22,8 +22,9 @@ type Amount struct{ Decimal, Currency string }
 
 // ReportPlaced: the order was placed, and paid as a whole. Total is its total as it was told.
 type ReportPlaced struct {
-	Placed Placed
-	Total  Amount
+	Placed  Placed
+	Total   Amount
+	Another bool // it is told in the name of a customer whose the order is not
 }
 
 // ReportCancelled: the order was cancelled.
@@ -151,9 +152,13 @@ func reportPlaced(r ReportPlaced) []any {
 	return []any{p, PaymentSucceeded{OrderID: p.OrderID, PaymentID: p.OrderID, AmountMinor: p.TotalMinor, Currency: p.Currency}}
 }
 
-// Again fails where an order that was placed is told again in another currency, or with an amount that is neither what it comes to nor
-// what was paid of it.
+// Again fails where an order that was placed is told again of another customer, in another currency, or with an amount that is neither what
+// it comes to nor what was paid of it.
 func (r ReportPlaced) Again(currency string, totalMinor, paidMinor int64) error {
+	if r.Another {
+		_, err := contradicts("the order is another customer's: shops that number alike need a prefix")
+		return err
+	}
 	if r.Total.Decimal == "" {
 		return nil
 	}
@@ -165,7 +170,7 @@ func (r ReportPlaced) Again(currency string, totalMinor, paidMinor int64) error 
 }
 
 // reportPaid takes the report of an order that was placed here as its payment, where it waits for one. While a payment is under way
-// here, this system's provider is who knows.
+// here, this system's provider is who knows. Anybody may pay.
 func (o Order) reportPaid(r ReportPlaced) ([]any, error) {
 	switch {
 	case o.Payment.UnderWay() || o.PaidMinor > 0 || o.TotalMinor == 0:

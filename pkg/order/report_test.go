@@ -76,6 +76,7 @@ func TestReports(t *testing.T) {
 		{"told again", there, order.ReportPlaced{Placed: p, Total: lira("30")}, nil, ""},
 		{"told again, without its currency", there, order.ReportPlaced{Placed: p, Total: order.Amount{Decimal: "30.00"}}, nil, ""},
 		{"told again, of another amount", there, order.ReportPlaced{Placed: p, Total: lira("55")}, nil, order.Contradicts},
+		{"told again, of another customer", there, order.ReportPlaced{Placed: p, Total: lira("30"), Another: true}, nil, order.Contradicts},
 		{"told again, as nothing", there, order.ReportPlaced{Placed: p, Total: lira("0")}, nil, order.Contradicts},
 		{"told again, in another currency", there, order.ReportPlaced{Placed: p, Total: order.Amount{Decimal: "30", Currency: "USD"}}, nil, order.Contradicts},
 		{"told again, with what was paid", []any{placed, order.PaymentSucceeded{OrderID: "o1", PaymentID: "o1", AmountMinor: 6000, Currency: "TRY"}}, order.ReportPlaced{Placed: p, Total: lira("60")}, nil, ""},
