@@ -169,7 +169,7 @@ func TestS5_AStreamHasABudget(t *testing.T) {
 			refused++
 		}
 	}
-	if refused == 0 || refused > 2 {
+	if refused < 4 || refused > 6 { // an address may use half of what may be said of somebody
 		t.Errorf("%d of 8 requests are refused", refused)
 	}
 	page.says("/v1/batch", batch("other")).expect(200)

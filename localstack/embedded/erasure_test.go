@@ -176,8 +176,9 @@ func TestWhatIsLeftOfTheErased(t *testing.T) {
 			t.Errorf("left: %s", key)
 		}
 	}
-	for key := range s.items(topology.Events) {
-		if strings.HasPrefix(key, "UNIQUE#email#") || strings.Contains(key, " S#") {
+	for key, item := range s.items(topology.Events) {
+		note := strings.HasSuffix(key, " S#record") && strings.Contains(item, "-1") && len(item) < 300 // that the stream has ended
+		if strings.HasPrefix(key, "UNIQUE#email#") || strings.Contains(key, " S#") && !note {
 			t.Errorf("left: %s", key)
 		}
 	}
