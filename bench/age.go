@@ -120,11 +120,12 @@ func agedCommands(a *app.App) []agedCommand {
 		api("grant-consent", app.GrantConsent(a), "POST", "/v1/customers/{id}/consents", turns(`{"purpose":"marketing","channel":"sms"}`)),
 		api("change-email", app.ChangeEmail(a), "PUT", "/v1/customers/{id}/email", turns(`{"email":"$customer-$round@example.com"}`)),
 		api("link-identity", app.LinkIdentity(a), "POST", "/v1/customers/{id}/identities", turns(`{"anonymousId":"$customer-visitor"}`)),
-		keyed("place-order-once", app.PlaceOrder(a), "POST", "/v1/orders", "order", turns(`{"customerId":"$customer","currency":"EUR","items":[{"productId":"a","quantity":1,"priceMinor":1000}]}`)),
 		{"ingest-single", func(ctx context.Context, customer string, round int) error {
 			_, err := ask(ctx, app.IngestEvents(a), "POST", "/v1/batch", appendBatch(nil, customer, 1_000_000+round, 1, time.Now()))
 			return err
 		}},
+		// The last: the old customers keep the orders, which the young ones of other rounds have not.
+		keyed("place-order-once", app.PlaceOrder(a), "POST", "/v1/orders", "order", turns(`{"customerId":"$customer","currency":"EUR","items":[{"productId":"a","quantity":1,"priceMinor":1000}]}`)),
 	}
 }
 
