@@ -11,6 +11,10 @@ import (
 	"time"
 
 	"defter/pkg/activity"
+	"defter/pkg/fault"
+	"defter/pkg/ingest"
+	"defter/pkg/intake"
+	"defter/pkg/order"
 	"defter/pkg/view"
 )
 
@@ -474,5 +478,22 @@ func TestP5_WhatIsPastStaysUndated(t *testing.T) {
 	w.release(list[0].ID, withKey).expect(422)
 	if got := w.history("CUSTOMER#u1"); len(got) != 0 {
 		t.Errorf("stored: %v", kinds(got))
+	}
+}
+
+// TestP9_AReportOfAnOrderThatIsTooOldIsAlone in the quarantine: the request that it came in is taken all the same.
+func TestP9_AReportOfAnOrderThatIsTooOldIsAlone(t *testing.T) {
+	w := begin(t)
+	source := w.Fixed["server"]
+	m := intake.Message{Message: ingest.Message{Type: "track", UserID: "u1", Event: "Order Refunded", Raw: json.RawMessage(`{"type":"track","userId":"u1","event":"Order Refunded"}`)}}
+	tooOld := fault.New(fault.Rejected, order.TooOld, "too much followed")
+	if err := w.apart(t.Context(), &Call{Actor: "source:server"}, source, "CUSTOMER#u1", m, tooOld); err != nil || !unfit(tooOld) {
+		t.Errorf("the request answers %v", err)
+	}
+	if n := w.allQuarantined(""); n != 1 {
+		t.Errorf("%d are in the quarantine", n)
+	}
+	if err := w.apart(t.Context(), &Call{Actor: "source:server"}, source, "CUSTOMER#u1", m, fault.New(fault.Busy, "busy", "try again")); fault.KindOf(err) != fault.Busy {
+		t.Errorf("what may pass answers %v", err)
 	}
 }
